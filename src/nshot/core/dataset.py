@@ -1,0 +1,116 @@
+"""Examples with their optional targets, groups and times; immutable."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias, overload
+
+Example: TypeAlias = Any
+"""One input: a text, a row (mapping or tuple of numbers), an image, a conversation, a history."""
+
+
+class Selection(Sequence[Any]):
+    """Some positions of another sequence, in a given order, without copying its items."""
+
+    __slots__ = ("_positions", "_source")
+
+    def __init__(self, source: Sequence[Any], positions: Sequence[int]) -> None:
+        # Selections of selections would make every access a chain; keep one level.
+        if isinstance(source, Selection):
+            positions = [source._positions[i] for i in positions]
+            source = source._source
+        self._source = source
+        self._positions = positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return Selection(self._source, self._positions[index])
+        return self._source[self._positions[index]]
+
+    def __iter__(self) -> Iterator[Any]:
+        source = self._source
+        return (source[i] for i in self._positions)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Immutable examples of one modality.
+
+    Attributes:
+        examples: n inputs; any sequence, so that a reader can hand over memory-mapped columns.
+        modality: ``text``, ``row``, ``image``, ``conversation`` or ``history``.
+        targets: n targets, or None where nothing is labelled. A label is a `str`; `tag` has tuples
+            of `str`, `extract` tuples of `Span`, `regress` floats, `generate` texts.
+        groups: n group keys, or None; examples of one group never straddle a split.
+        times: n sortable times, or None.
+        name: What people call it, usually the file name.
+    """
+
+    examples: Sequence[Example]
+    modality: str = "text"
+    targets: Sequence[Any] | None = None
+    groups: Sequence[Hashable] | None = None
+    times: Sequence[Any] | None = None
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        n = len(self.examples)
+        for column in ("targets", "groups", "times"):
+            values = getattr(self, column)
+            if values is not None and len(values) != n:
+                raise ValueError(f"{column} has {len(values)} entries for {n} examples")
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def take(self, positions: Sequence[int]) -> Dataset:
+        """Return the examples at `positions` (0-based), in that order."""
+        picked = [int(i) for i in positions]
+
+        def of(column: Sequence[Any] | None) -> Sequence[Any] | None:
+            return None if column is None else Selection(column, picked)
+
+        return replace(
+            self,
+            examples=Selection(self.examples, picked),
+            targets=of(self.targets),
+            groups=of(self.groups),
+            times=of(self.times),
+        )
+
+    def where(self, keep: Callable[[Any], bool]) -> Dataset:
+        """Return the examples whose target satisfies `keep`."""
+        return self.take([i for i, target in enumerate(self.labelled_targets()) if keep(target)])
+
+    def labelled_targets(self) -> Sequence[Any]:
+        """Return the targets, or raise if there are none."""
+        if self.targets is None:
+            raise ValueError(f"{self.name} has no targets")
+        return self.targets
+
+    def without_targets(self) -> Dataset:
+        """Return the same examples with nothing known about them: a pool."""
+        return replace(self, targets=None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return 32 hex digits that change when any example, target or group changes."""
+        digest = hashlib.blake2b(digest_size=16)
+        columns = (self.examples, self.targets, self.groups)
+        for column in columns:
+            digest.update(b"\x00column" if column is not None else b"\x00none")
+            for value in column or ():
+                data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else repr(value).encode()
+                digest.update(len(data).to_bytes(8, "little"))
+                digest.update(data)
+        return digest.hexdigest()

@@ -1,0 +1,82 @@
+"""What a fit returns, and what that returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+from nshot.core.dataset import Example
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Span(NamedTuple):
+    """A labelled stretch of a text: characters ``start`` to ``end`` (exclusive)."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answers for n examples; what a task does not ask for stays None.
+
+    Attributes:
+        labels: n labels (`classify`), or n tuples of labels (`tag`).
+        probabilities: Shape (n, number of labels), float32, columns in the order of `Task.labels`,
+            rows summing to one for `classify`; None where the method has none.
+        spans: n tuples of `Span` (`extract`).
+        texts: n texts (`generate`).
+        scores: Shape (n,), float: an anomaly score, higher is stranger (`detect`).
+        values: Shape (n,), float (`regress`).
+    """
+
+    labels: Sequence[Any] | None = None
+    probabilities: np.ndarray | None = None
+    spans: Sequence[tuple[Span, ...]] | None = None
+    texts: Sequence[str] | None = None
+    scores: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        for answers in (self.labels, self.probabilities, self.spans, self.texts, self.scores, self.values):
+            if answers is not None:
+                return len(answers)
+        return 0
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that is needed to build a predictor again, in data formats only.
+
+    Attributes:
+        settings: Json-able values: what was learnt that is no array, and what was chosen during the fit.
+        tensors: Named arrays.
+        blobs: Named bytes in a documented data format (UBJSON, ONNX ...); never pickle.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A fitted method."""
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return the answers for n examples; each answer depends on its own example only."""
+
+    def state(self) -> State:
+        """Return what `Method.restore` needs to build this predictor again."""
+
+
+@runtime_checkable
+class Growable(Predictor, Protocol):
+    """A predictor that takes in a new label without being fitted again."""
+
+    def with_label(self, label: str, description: str | None = None, examples: Sequence[Example] = ()) -> Growable:
+        """Return a new predictor that also answers `label`."""
