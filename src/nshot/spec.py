@@ -15,6 +15,7 @@ from nshot.core import (
     Ability,
     Backbone,
     BackboneRef,
+    DataError,
     Dataset,
     Family,
     FitContext,
@@ -23,6 +24,7 @@ from nshot.core import (
     Predictor,
     State,
     Task,
+    UnsupportedError,
     closest,
 )
 
@@ -93,6 +95,7 @@ class Method(Spec):
 
     @classmethod
     def called(cls) -> str:
+        """Return what messages call this method: its public name."""
         return cls.method_name()
 
     def supports(self, task: Task, backbone: Backbone | None) -> str | None:
@@ -113,7 +116,41 @@ class Method(Spec):
             missing = needs.abilities - backbone.abilities
             if missing:
                 return f"{name} needs a backbone that {_listed(missing)}; {backbone.ref.name} does not."
+            if needs.label_names and backbone.modality != "text":
+                return (
+                    f"{name} reads the label names, and {backbone.ref.name} takes {backbone.modality} examples only. "
+                    "Use a backbone that takes texts."
+                )
         return None
+
+    def require(self, task: Task, train: Dataset, backbone: Backbone | None) -> None:
+        """Raise what makes a fit impossible: the first line of every `fit`.
+
+        Raises:
+            UnsupportedError: With the text of `supports`, where that is not None.
+            DataError: `train` has too few examples, no target for some, or examples of a modality that is not read.
+        """
+        reason = self.supports(task, backbone)
+        if reason is not None:
+            raise UnsupportedError(reason)
+        fewest = self.needs.fewest_labels
+        if len(train) < fewest:
+            raise DataError(
+                f"{self.method_name()} needs at least {fewest} labelled {'example' if fewest == 1 else 'examples'}; "
+                f"{train.name} has {len(train)}. Label more, or use a method that needs none: label_similarity."
+            )
+        if len(train) and train.targets is None:
+            raise DataError(f"{self.method_name()} learns from labelled examples; {train.name} has no labels.")
+        readable = self.needs.modalities if backbone is None else frozenset({backbone.modality})
+        if len(train) and train.modality not in readable:
+            raise DataError(
+                f"{self.method_name()} was to read {', '.join(sorted(readable))} examples; "
+                f"{train.name} holds {train.modality} examples. Use a method or a backbone for these."
+            )
+
+    def planned_examples(self, n_labels: int) -> int:
+        """Return how many training examples a fit on `n_labels` passes through the network; 0 where none does."""
+        return 0
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext

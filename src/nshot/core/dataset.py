@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, overload
@@ -18,12 +18,12 @@ class Selection(Sequence[Any]):
     __slots__ = ("_positions", "_source")
 
     def __init__(self, source: Sequence[Any], positions: Sequence[int]) -> None:
-        # Selections of selections would make every access a chain; keep one level.
+        self._source: Sequence[Any] = source
+        self._positions: Sequence[int] = positions
         if isinstance(source, Selection):
-            positions = [source._positions[i] for i in positions]
-            source = source._source
-        self._source = source
-        self._positions = positions
+            # Selections of selections would make every access a chain; keep one level.
+            self._positions = [source._positions[i] for i in positions]
+            self._source = source._source
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -73,7 +73,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def take(self, positions: Sequence[int]) -> Dataset:
+    def take(self, positions: Iterable[int]) -> Dataset:
         """Return the examples at `positions` (0-based), in that order."""
         picked = [int(i) for i in positions]
 

@@ -34,7 +34,9 @@ class Cost:
     Attributes:
         fit_seconds: Wall time of the fit, a cached feature's first computing added.
         predict_seconds: Wall time of predicting the test examples, likewise.
-        milliseconds_per_example: `predict_seconds` per test example.
+        milliseconds_per_example: `predict_seconds` per test example: many at once.
+        milliseconds_alone: Median time for one example at a time, from raw example to answer, cache off; None
+            where it was not measured.
         peak_memory_bytes: Highest resident memory of the process during the run, or None where the
             system does not tell.
         artefact_bytes: Size of the predictor's own state.
@@ -44,6 +46,7 @@ class Cost:
     fit_seconds: float
     predict_seconds: float
     milliseconds_per_example: float
+    milliseconds_alone: float | None = None
     peak_memory_bytes: int | None = None
     artefact_bytes: int | None = None
     examples_seen: int | None = None

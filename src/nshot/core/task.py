@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -46,6 +46,11 @@ class Task:
     def index(self) -> dict[str, int]:
         """Return the column of each label."""
         return {label: i for i, label in enumerate(self.labels)}
+
+    def with_label(self, label: str, description: str | None = None) -> Task:
+        """Return the same task with one more label, or with a new description of a label it has."""
+        descriptions = dict(self.descriptions) if description is None else {**self.descriptions, label: description}
+        return replace(self, labels=tuple(sorted({*self.labels, label})), descriptions=descriptions)
 
     def readable(self, label: str) -> str:
         """Return the words a model is shown for `label`: its description, or its name in plain words."""

@@ -1,0 +1,54 @@
+"""Pre-trained models: opening one by its name, and what is on this machine already."""
+
+from __future__ import annotations
+
+from nshot.backbones.cache import CacheInfo, FeatureCache, cache_folder
+from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
+from nshot.backbones.precision import measured
+from nshot.backbones.text_encoder import TextEncoder
+from nshot.core import Backbone, BackboneRef
+
+__all__ = [
+    "DEFAULT",
+    "CacheInfo",
+    "FeatureCache",
+    "KnownModel",
+    "cache_folder",
+    "known",
+    "measured",
+    "open_backbone",
+]
+
+
+def open_backbone(
+    ref: BackboneRef | str = DEFAULT,
+    *,
+    cache: FeatureCache | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    trust_remote_code: bool = False,
+) -> Backbone:
+    """Open a pre-trained model; reads its settings only, its weights when they are first used.
+
+    Args:
+        ref: A name (see `known`), a local folder, a hub id, or a reference that pins revision and weights.
+        cache: Where vectors are kept between runs; None to compute them every time.
+        precision: ``fp32``, ``bf16``, or ``auto``: the faster one on this machine.
+        device: A torch device name, or ``auto``: a GPU where there is one.
+        threads: Processor threads, or None for all that this process may use.
+        trust_remote_code: Whether code that comes with the model may be run.
+
+    Raises:
+        ModelError: There is no such model, it cannot be reached, or it is not the recorded one.
+    """
+    if isinstance(ref, str):
+        ref = BackboneRef(ref)
+    return TextEncoder(
+        locate(ref),
+        cache=cache,
+        precision=precision,
+        device=device,
+        threads=threads,
+        trust_remote_code=trust_remote_code,
+    )

@@ -1,0 +1,192 @@
+"""BERT without padding: the texts of a batch lie one after the other in one matrix of tokens.
+
+Every linear layer sees real tokens only; attention runs per group of texts of equal length, which needs no mask. The
+parameters have the names and the meaning of the BERT in transformers (Devlin et al. 2019), whose import would take
+seconds and whose padded batches waste work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nshot.backbones.pooling import Groups, Head, runs
+
+
+@dataclass(frozen=True)
+class BertShape:
+    """The sizes in a BERT ``config.json``."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    initializer_range: float
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> BertShape | None:
+        """Return the sizes, or None where the config asks for something that this file does not do."""
+        plain = (
+            config.get("model_type") == "bert"
+            and config.get("hidden_act", "gelu") == "gelu"
+            and config.get("position_embedding_type", "absolute") == "absolute"
+            and not config.get("is_decoder", False)
+        )
+        if not plain:
+            return None
+        # The defaults are those of the original release, which configs may leave out.
+        return cls(
+            vocab_size=config.get("vocab_size", 30522),
+            hidden_size=config.get("hidden_size", 768),
+            num_hidden_layers=config.get("num_hidden_layers", 12),
+            num_attention_heads=config.get("num_attention_heads", 12),
+            intermediate_size=config.get("intermediate_size", 3072),
+            max_position_embeddings=config.get("max_position_embeddings", 512),
+            type_vocab_size=config.get("type_vocab_size", 2),
+            layer_norm_eps=config.get("layer_norm_eps", 1e-12),
+            hidden_dropout_prob=config.get("hidden_dropout_prob", 0.1),
+            attention_probs_dropout_prob=config.get("attention_probs_dropout_prob", 0.1),
+            initializer_range=config.get("initializer_range", 0.02),
+        )
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(shape.vocab_size, shape.hidden_size)
+        self.position_embeddings = nn.Embedding(shape.max_position_embeddings, shape.hidden_size)
+        self.token_type_embeddings = nn.Embedding(shape.type_vocab_size, shape.hidden_size)
+        self.LayerNorm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_eps)
+        self.dropout = nn.Dropout(shape.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+        # One text alone is always segment 0.
+        words = self.word_embeddings(input_ids) + self.token_type_embeddings.weight[0]
+        vectors: Tensor = self.dropout(self.LayerNorm(words + self.position_embeddings(position_ids)))
+        return vectors
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.heads = shape.num_attention_heads
+        self.query = nn.Linear(shape.hidden_size, shape.hidden_size)
+        self.key = nn.Linear(shape.hidden_size, shape.hidden_size)
+        self.value = nn.Linear(shape.hidden_size, shape.hidden_size)
+        self.dropout = nn.Dropout(shape.attention_probs_dropout_prob)
+
+    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+        sizes = [count * length for count, length in groups]
+        split = zip(
+            self.query(hidden).split(sizes), self.key(hidden).split(sizes), self.value(hidden).split(sizes), strict=True
+        )
+        dropout = self.dropout.p if self.training else 0.0
+        attended = []
+        for (count, length), parts in zip(groups, split, strict=True):
+            query, key, value = (part.view(count, length, self.heads, -1).transpose(1, 2) for part in parts)
+            mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+            attended.append(mixed.transpose(1, 2).reshape(count * length, -1))
+        return torch.cat(attended)
+
+
+class _Output(nn.Module):
+    def __init__(self, in_features: int, shape: BertShape) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_features, shape.hidden_size)
+        self.LayerNorm = nn.LayerNorm(shape.hidden_size, eps=shape.layer_norm_eps)
+        self.dropout = nn.Dropout(shape.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
+        vectors: Tensor = self.LayerNorm(self.dropout(self.dense(hidden)) + residual)
+        return vectors
+
+
+class _Attention(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.self = _SelfAttention(shape)
+        self.output = _Output(shape.hidden_size, shape)
+
+    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+        vectors: Tensor = self.output(self.self(hidden, groups), hidden)
+        return vectors
+
+
+class _Intermediate(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.dense = nn.Linear(shape.hidden_size, shape.intermediate_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return functional.gelu(self.dense(hidden))
+
+
+class _Layer(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.attention = _Attention(shape)
+        self.intermediate = _Intermediate(shape)
+        self.output = _Output(shape.intermediate_size, shape)
+
+    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+        attended = self.attention(hidden, groups)
+        vectors: Tensor = self.output(self.intermediate(attended), attended)
+        return vectors
+
+
+class _Layers(nn.Module):
+    def __init__(self, shape: BertShape) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(_Layer(shape) for _ in range(shape.num_hidden_layers))
+
+    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+        for layer in self.layer:
+            hidden = layer(hidden, groups)
+        return hidden
+
+
+class BertEncoder(nn.Module):
+    """The trainable network: tokens of a packed batch to one vector per text."""
+
+    def __init__(self, shape: BertShape, head: Head) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = _Embeddings(shape)
+        self.encoder = _Layers(shape)
+        self.head = head
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """Return float32 vectors, shape (texts, width).
+
+        Args:
+            input_ids: All tokens of all texts, shape (tokens,), shorter texts first.
+            position_ids: The place of each token in its text, shape (tokens,).
+            lengths: Tokens of each text, shape (texts,), ascending.
+            rows: For every text of the answer, its place in the packed order, shape (texts,).
+        """
+        groups = runs(lengths)
+        hidden = self.encoder(self.embeddings(input_ids, position_ids), groups)
+        vectors: Tensor = self.head(hidden, groups)[rows]
+        return vectors
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw all weights as BERT does before its pre-training: normal weights, zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.normal_(0.0, self.shape.initializer_range, generator=generator)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()

@@ -1,0 +1,351 @@
+"""Deterministic stand-ins for pre-trained models: no weights to download, the same answers on every machine.
+
+They ship with the package so that whoever writes a method can test it against the contract without a real model.
+All of them treat every example on its own, so that batches change nothing, to the last bit.
+
+========================  ==================  =====================  ===========================================
+id                        class               takes                  can
+========================  ==================  =====================  ===========================================
+``fake/text-encoder``     `FakeTextEncoder`   texts                  embed, train: texts that share words are near
+``fake/rows``             `FakeRows`          rows of numbers        embed: rows with similar values are near
+``fake/generator``        `FakeGenerator`     texts                  generate, score: copies the best worked example
+``fake/remote``           `FakeRemote`        texts                  the same, as a service without a weights file
+========================  ==================  =====================  ===========================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nshot.core import Ability, Backbone, BackboneRef, DataError, Example, ModelError, closest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+_WORD = re.compile(r"\w+")
+_BUCKETS = 1024
+_TEXT_WIDTH = 64
+_ROW_WIDTH = 16
+_MOST_TOKENS = 256
+_STEM = 4
+_NO_WORDS = 0
+
+
+def open(ref: BackboneRef) -> Backbone:  # noqa: A001 - reads as fake.open(ref), like gzip.open
+    """Return the fake that `ref` names.
+
+    Raises:
+        ModelError: There is none of that name, or `ref` carries the hash of other weights.
+    """
+    kinds: dict[str, type[FakeTextEncoder] | type[FakeRows] | type[FakeGenerator]] = {
+        kind.ID: kind for kind in (FakeTextEncoder, FakeRows, FakeGenerator, FakeRemote)
+    }
+    if ref.id not in kinds:
+        raise ModelError(
+            f"There is no fake backbone '{ref.id}'.{closest(ref.id, kinds)} There are: {', '.join(kinds)}."
+        )
+    backbone = kinds[ref.id]()
+    if ref.sha256 is not None and ref.sha256 != backbone.ref.sha256:
+        raise ModelError(
+            f"{ref.id} has the weights {backbone.ref.sha256}, and {ref.sha256} were asked for. "
+            "Use the nshot version that this model was made with."
+        )
+    return backbone
+
+
+class FakeTextEncoder:
+    """Embeds texts by their words and hands out a tiny network of the same form for training.
+
+    A text's words (and their first letters, so that ``card`` and ``cards`` are related) are hashed into 1,024
+    buckets; the vector is the mean ``m`` of the buckets' vectors, one residual layer ``m + tanh(W m + b)``, scaled to
+    length one.
+
+    Args:
+        weights: Arrays by the names of `module`'s parameters; None: the fixed ones.
+    """
+
+    ID = "fake/text-encoder"
+    modality = "text"
+    abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
+    width = _TEXT_WIDTH
+
+    def __init__(self, weights: Mapping[str, np.ndarray] | None = None) -> None:
+        import numpy as np
+
+        wanted = _text_weights()
+        for name, array in (weights or {}).items():
+            if name not in wanted or array.shape != wanted[name].shape:
+                shapes = ", ".join(f"{known} {value.shape}" for known, value in wanted.items())
+                raise ModelError(f"{self.ID} has the weights {shapes}. Got {name} {array.shape} instead.")
+            wanted[name] = np.array(array, dtype=np.float32)
+        for array in wanted.values():
+            array.setflags(write=False)
+        self._weights = wanted
+
+    @property
+    def ref(self) -> BackboneRef:
+        """Return the reference, hashed from the weights as they are now."""
+        digest = hashlib.sha256()
+        for name in sorted(self._weights):
+            digest.update(name.encode())
+            digest.update(self._weights[name].tobytes())
+        return BackboneRef(self.ID, sha256=digest.hexdigest())
+
+    def embed(self, examples: Sequence[Example]) -> np.ndarray:
+        """Return one vector of length one per text, float32, shape (n, 64).
+
+        Raises:
+            DataError: An example is not a text.
+        """
+        import numpy as np
+
+        vectors = np.zeros((len(examples), self.width), dtype=np.float32)
+        table, matrix, offset = (self._weights[name] for name in ("words.weight", "dense.weight", "dense.bias"))
+        # One text at a time: a matrix product over the batch rounds differently for different batch sizes.
+        for row, text in enumerate(examples):
+            mean = table[_tokens(text)].mean(axis=0)
+            vector = mean + np.tanh(matrix @ mean + offset)
+            vectors[row] = vector / np.linalg.norm(vector)
+        return vectors
+
+    def module(self) -> torch.nn.Module:
+        """Return a fresh copy of the network, float32, training mode off."""
+        import torch
+
+        network = _network()
+        network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in self._weights.items()})
+        return network.eval()
+
+    def random_module(self, seed: int) -> torch.nn.Module:
+        """Return the same architecture with freshly drawn weights; the global random state is left alone."""
+        import torch
+
+        network = _network()
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.uniform_(-0.5, 0.5, generator=generator)
+        return network.eval()
+
+    def tokenize(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Return the bucket numbers of each text's words, at least one and at most 256."""
+        return [_tokens(text) for text in examples]
+
+    def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, int64, shape (batch, longest)."""
+        import torch
+
+        longest = max(map(len, prepared), default=1)
+        padding = [longest - len(tokens) for tokens in prepared]
+        return {
+            "input_ids": torch.tensor([[*tokens, *[0] * n] for tokens, n in zip(prepared, padding, strict=True)]),
+            "attention_mask": torch.tensor([[1] * (longest - n) + [0] * n for n in padding]),
+        }
+
+    def adapted(self, weights: Mapping[str, np.ndarray]) -> FakeTextEncoder:
+        """Return an encoder with these weights; names that are absent keep their value."""
+        return FakeTextEncoder({**self._weights, **weights})
+
+
+class FakeRows:
+    """Embeds rows: mappings from a column's name to its value, or sequences of numbers.
+
+    Every column has a fixed random direction, scaled by the value (on a logarithmic scale, so that any number is
+    finite); a value that is no number gets a direction of its own.
+    """
+
+    ID = "fake/rows"
+    modality = "row"
+    abilities = frozenset({Ability.EMBEDS})
+    width = _ROW_WIDTH
+
+    @property
+    def ref(self) -> BackboneRef:
+        """Return the reference."""
+        return BackboneRef(self.ID, sha256=hashlib.sha256(f"{self.ID} {self.width}".encode()).hexdigest())
+
+    def embed(self, examples: Sequence[Example]) -> np.ndarray:
+        """Return one vector per row, float32, shape (n, 16).
+
+        Raises:
+            DataError: An example is not a row.
+        """
+        import numpy as np
+
+        vectors = np.zeros((len(examples), self.width), dtype=np.float32)
+        for position, row in enumerate(examples):
+            total = np.zeros(self.width)
+            for column, value in _cells(row):
+                size = _size(value)
+                if size is None:
+                    total += _direction(f"{column}={value!r}", self.width)
+                else:
+                    total += size * _direction(column, self.width)
+            vectors[position] = total
+        return vectors
+
+
+class FakeGenerator:
+    """Answers a prompt from the worked examples inside it.
+
+    A prompt is a text with worked examples as pairs of lines ``Input: ...`` and ``Output: ...`` and a last
+    ``Input: ...``. The answer is the output of the worked example whose input shares the largest part of its words
+    with the last input; with no worked example it is the last input itself.
+    """
+
+    ID = "fake/generator"
+    modality = "text"
+    abilities = frozenset({Ability.GENERATES, Ability.SCORES})
+
+    @property
+    def ref(self) -> BackboneRef:
+        """Return the reference."""
+        return BackboneRef(self.ID, sha256=hashlib.sha256(self.ID.encode()).hexdigest())
+
+    def generate(self, examples: Sequence[Example], *, seed: int, max_new_tokens: int) -> list[str]:
+        """Return one answer per prompt, at most `max_new_tokens` words long; `seed` decides between equally near ones.
+
+        Raises:
+            DataError: An example is not a text.
+        """
+        return [_answer(_text(prompt), seed, max_new_tokens) for prompt in examples]
+
+    def score(self, examples: Sequence[Example], continuations: Sequence[str]) -> np.ndarray:
+        """Return log-probabilities, float32, shape (n, continuations): a word that stands in the text is likelier.
+
+        Raises:
+            DataError: An example is not a text.
+        """
+        import numpy as np
+
+        scores = np.zeros((len(examples), len(continuations)), dtype=np.float32)
+        wanted = [_words(continuation) for continuation in continuations]
+        for row, text in enumerate(examples):
+            present = frozenset(_words(_text(text)))
+            for column, words in enumerate(wanted):
+                scores[row, column] = sum(math.log(0.5 if word in present else 0.01) for word in words)
+        return scores
+
+
+class FakeRemote(FakeGenerator):
+    """The same answers from a service: it has a revision, and no weights file that could be hashed."""
+
+    ID = "fake/remote"
+
+    @property
+    def ref(self) -> BackboneRef:
+        """Return the reference."""
+        return BackboneRef(self.ID, revision="1")
+
+
+class _Worked(NamedTuple):
+    words: frozenset[str]
+    output: str
+
+
+def _answer(prompt: str, seed: int, most_words: int) -> str:
+    worked: list[_Worked] = []
+    question = prompt
+    for line in prompt.splitlines():
+        if line.startswith("Input:"):
+            question = line.removeprefix("Input:").strip()
+        elif line.startswith("Output:") and (output := line.removeprefix("Output:").strip()):
+            worked.append(_Worked(frozenset(_words(question)), output))
+    asked = frozenset(_words(question))
+
+    def nearness(example: _Worked) -> tuple[float, bytes]:
+        shared = len(asked & example.words) / max(1, len(asked | example.words))
+        return shared, _digest(f"{seed} {example.output}", 8)
+
+    answer = max(worked, key=nearness).output if worked else question
+    return " ".join(answer.split()[:most_words])
+
+
+def _text_weights() -> dict[str, np.ndarray]:
+    import numpy as np
+
+    return {
+        "words.weight": _noise("words", _BUCKETS * _TEXT_WIDTH).reshape(_BUCKETS, _TEXT_WIDTH),
+        "dense.weight": _noise("dense", _TEXT_WIDTH * _TEXT_WIDTH).reshape(_TEXT_WIDTH, _TEXT_WIDTH) / 16,
+        "dense.bias": np.zeros(_TEXT_WIDTH, dtype=np.float32),
+    }
+
+
+def _network() -> torch.nn.Module:
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(_BUCKETS, _TEXT_WIDTH)
+            self.dense = torch.nn.Linear(_TEXT_WIDTH, _TEXT_WIDTH)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            real = attention_mask.unsqueeze(-1).to(self.words.weight.dtype)
+            mean = (self.words(input_ids) * real).sum(1) / real.sum(1)
+            return torch.nn.functional.normalize(mean + torch.tanh(self.dense(mean)), dim=-1)
+
+    return Network()
+
+
+def _text(example: Example) -> str:
+    if not isinstance(example, str):
+        raise DataError(f"A text was expected, {type(example).__name__} was found. Turn every example into a string.")
+    return example
+
+
+def _words(text: str) -> list[str]:
+    return [match.group().casefold() for match in islice(_WORD.finditer(text), _MOST_TOKENS)]
+
+
+def _tokens(text: Example) -> list[int]:
+    tokens: list[int] = []
+    for word in _words(_text(text)):
+        tokens.append(_bucket(word))
+        if len(word) > _STEM:
+            tokens.append(_bucket(word[:_STEM] + "*"))
+    return tokens[:_MOST_TOKENS] or [_NO_WORDS]
+
+
+def _bucket(word: str) -> int:
+    return 1 + int.from_bytes(_digest(word, 4), "little") % (_BUCKETS - 1)
+
+
+def _cells(row: Example) -> list[tuple[str, Any]]:
+    if isinstance(row, Mapping):
+        return [(str(column), value) for column, value in row.items()]
+    if isinstance(row, Sequence) and not isinstance(row, str | bytes):
+        return [(str(position), value) for position, value in enumerate(row)]
+    raise DataError(f"A row of values was expected, {type(row).__name__} was found. Use a mapping or a tuple.")
+
+
+def _size(value: Any) -> float | None:
+    """Return the logarithmic size of a number with its sign, or None for what is no number."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return None
+    return None if math.isnan(number) else math.copysign(math.log1p(min(abs(number), 1e300)), number)
+
+
+def _direction(name: str, width: int) -> np.ndarray:
+    return _noise(f"direction {name}", width)
+
+
+def _noise(name: str, count: int) -> np.ndarray:
+    """Return numbers between -1 and 1 from a hash, float32: random generators may change between versions."""
+    import numpy as np
+
+    data = hashlib.shake_256(name.encode("utf-8", "surrogatepass")).digest(count)
+    return (np.frombuffer(data, dtype=np.uint8).astype(np.float32) - 127.5) / 127.5
+
+
+def _digest(text: str, size: int) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

@@ -1,0 +1,223 @@
+"""The torch side of a text encoder: building it, filling in weights, making batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nshot.backbones.bert import BertEncoder, BertShape
+from nshot.backbones.bert_inference import PackedBert
+from nshot.backbones.pooling import Head
+from nshot.backbones.settings import Dense, EncoderSettings
+from nshot.core import ModelError
+
+if TYPE_CHECKING:
+    import transformers
+
+Network = Callable[[Mapping[str, Tensor]], Tensor]
+"""A batch of `batch` to vectors, shape (texts, width)."""
+
+
+class PaddedEncoder(nn.Module):
+    """Any encoder of transformers, with pooling."""
+
+    def __init__(self, model: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.model = model
+        self.head = head
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return float32 vectors, shape (texts, width), from padded ids and their mask, shape (texts, tokens)."""
+        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        packed = hidden[attention_mask.bool()]
+        # Texts of a padded batch are in any order of length: every text is a group of its own.
+        groups = [(1, length) for length in attention_mask.sum(dim=1).tolist()]
+        vectors: Tensor = self.head(packed, groups)
+        return vectors
+
+
+def pretrained(settings: EncoderSettings, files: Sequence[Path], *, trust_remote_code: bool) -> nn.Module:
+    """Return the network with its weights, float32, training mode off.
+
+    Args:
+        settings: What the model folder says.
+        files: Weight files of the network.
+        trust_remote_code: Whether code in the folder may be run.
+
+    Raises:
+        ModelError: The weights cannot be read or do not fit.
+    """
+    head = Head(settings)
+    _load_head(settings, head)
+    shape = BertShape.of(settings.config)
+    if shape is None:
+        model = _transformers_model(settings, trust_remote_code)
+        return PaddedEncoder(model.float(), head).eval()
+    network = _without_initialising(shape, head)
+    weights = {}
+    for path in files:
+        weights.update(_read(path))
+    _fill(network, {_plain_name(name): value for name, value in weights.items()}, settings.folder)
+    return network.eval()
+
+
+def untrained(settings: EncoderSettings, seed: int, *, trust_remote_code: bool) -> nn.Module:
+    """Return the same architecture with weights drawn from `seed`, float32, training mode off."""
+    shape = BertShape.of(settings.config)
+    if shape is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _transformers_model(settings, trust_remote_code, random=True)
+            return PaddedEncoder(model.float(), Head(settings)).eval()
+    network = _without_initialising(shape, Head(settings))
+    network.initialise(torch.Generator().manual_seed(seed))
+    return network.eval()
+
+
+def changed(network: nn.Module, weights: Mapping[str, np.ndarray]) -> nn.Module:
+    """Return the network with these weights put in place of its own.
+
+    Raises:
+        ModelError: A name or a shape is not one of this network.
+    """
+    own = network.state_dict()
+    for name, value in weights.items():
+        if name not in own:
+            raise ModelError(f"The trained weights name '{name}', which this network does not have.")
+        if tuple(own[name].shape) != tuple(value.shape):
+            raise ModelError(f"The trained weight '{name}' has shape {value.shape}. Expected {tuple(own[name].shape)}.")
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, strict=False)
+    return network
+
+
+def batch(settings: EncoderSettings, prepared: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    """Return the arguments of the network for these token ids."""
+    if BertShape.of(settings.config) is None:
+        return _padded(prepared, int(settings.config.get("pad_token_id") or 0))
+    return _packed(prepared)
+
+
+def for_inference(network: nn.Module, precision: str, device: str) -> Network:
+    """Return the network as a function, in this precision on this device."""
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    if isinstance(network, BertEncoder) and device == "cpu":
+        return PackedBert(network, kind)
+    network = network.to(device=device, dtype=kind)
+    for part in network.modules():
+        if isinstance(part, Head):
+            part.float()  # pooling hands over float32
+
+    def run(arguments: Mapping[str, Tensor]) -> Tensor:
+        vectors: Tensor = network(**{name: value.to(device) for name, value in arguments.items()})
+        return vectors
+
+    return run
+
+
+def _packed(prepared: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    lengths = np.fromiter(map(len, prepared), dtype=np.int64, count=len(prepared))
+    order = np.argsort(lengths, kind="stable")
+    rows = np.empty_like(order)
+    rows[order] = np.arange(len(order))
+    lengths = lengths[order]
+    ends = lengths.cumsum()
+    total = int(ends[-1])
+    ids = np.fromiter(itertools.chain.from_iterable(prepared[row] for row in order), dtype=np.int64, count=total)
+    positions = np.arange(total) - np.repeat(ends - lengths, lengths)
+    return {
+        "input_ids": torch.from_numpy(ids),
+        "position_ids": torch.from_numpy(positions),
+        "lengths": torch.from_numpy(lengths),
+        "rows": torch.from_numpy(rows),
+    }
+
+
+def _padded(prepared: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
+    longest = max(map(len, prepared))
+    ids = np.full((len(prepared), longest), padding, dtype=np.int64)
+    mask = np.zeros((len(prepared), longest), dtype=np.int64)
+    for row, tokens in enumerate(prepared):
+        ids[row, : len(tokens)] = tokens
+        mask[row, : len(tokens)] = 1
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+
+def _without_initialising(shape: BertShape, head: Head) -> BertEncoder:
+    """Return the network with memory for its weights but nothing drawn, which would take longer than reading them."""
+    with torch.device("meta"):
+        network = BertEncoder(shape, nn.Module())  # type: ignore[arg-type]
+    network.to_empty(device="cpu")
+    network.head = head
+    return network
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
+    wanted = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
+    missing = sorted(set(wanted) - set(weights))
+    if missing:
+        raise ModelError(
+            f"The weights in {folder} lack {len(missing)} of {len(wanted)} that a BERT has, such as {missing[0]}. "
+            "Is config.json that of another model?"
+        )
+    for name, value in wanted.items():
+        if value.shape != weights[name].shape:
+            raise ModelError(
+                f"The weight {name} in {folder} has shape {tuple(weights[name].shape)}. "
+                f"config.json asks for {tuple(value.shape)}."
+            )
+        value.copy_(weights[name])
+
+
+def _load_head(settings: EncoderSettings, head: Head) -> None:
+    """Fill in the dense layers after pooling."""
+    for step, layer in zip(settings.after, head.after, strict=True):
+        if isinstance(step, Dense):
+            path = step.folder / "model.safetensors"
+            try:
+                layer.load_state_dict(_read(path))
+            except RuntimeError as error:
+                raise ModelError(f"{path} does not fit its config.json: {error}") from None
+
+
+def _plain_name(name: str) -> str:
+    """Return a weight's name without what older releases and task models put around it."""
+    name = name.removeprefix("bert.")
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}. Download or copy the model again.") from None
+
+
+def _transformers_model(
+    settings: EncoderSettings, trust_remote_code: bool, *, random: bool = False
+) -> transformers.PreTrainedModel:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        if random:
+            config = AutoConfig.from_pretrained(
+                settings.folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
+            model: Any = AutoModel.from_config(config, trust_remote_code=trust_remote_code)
+        else:
+            model = AutoModel.from_pretrained(
+                settings.folder, trust_remote_code=trust_remote_code, local_files_only=True, use_safetensors=True
+            )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ModelError(
+            f"The model in {settings.folder} (type '{settings.model_type}') cannot be opened: {error}"
+        ) from None
+    return model.get_encoder() if settings.config.get("is_encoder_decoder") else model

@@ -1,0 +1,251 @@
+"""Text encoders: the embedded one, and any other whose folder holds a config, a tokenizer and safetensors.
+
+Importing this file loads neither torch nor transformers. Weights are read at the first use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from nshot.backbones.cache import FeatureCache, text_digest
+from nshot.backbones.locate import Located
+from nshot.backbones.precision import measured
+from nshot.backbones.settings import EncoderSettings, read_settings
+from nshot.backbones.tokens import Tokens, as_texts
+from nshot.core import Ability, BackboneRef, Example
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+# Texts are sorted by length within such a window: long enough for even batches, short enough to stream a million rows.
+_WINDOW = 16_384
+# Tokens of one inference batch. Measured: fewer leave the matrix units idle, more fall out of the processor's cache.
+_BATCH_TOKENS = 2048
+
+
+class TextEncoder:
+    """A text encoder: embeds texts, and hands out its network for training."""
+
+    modality = "text"
+    abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
+
+    def __init__(
+        self,
+        located: Located,
+        *,
+        cache: FeatureCache | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        threads: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Read the settings of the model; weights and tokenizer are loaded when they are first used.
+
+        Args:
+            located: Where the model is.
+            cache: Where vectors are kept; None to compute them every time.
+            precision: ``fp32``, ``bf16`` or ``auto`` (the faster one, see `precision.measured`).
+            device: A torch device name, or ``auto``: a GPU where there is one.
+            threads: Processor threads, or None for all that this process may use.
+            trust_remote_code: Whether code that comes with the model may be run.
+
+        Raises:
+            ModelError: The folder holds no text encoder that nshot can read.
+        """
+        self._located = located
+        self._settings = read_settings(located.folder)
+        self._cache = cache
+        self._asked_precision = precision
+        self._asked_device = device
+        self._threads = threads
+        self._trust_remote_code = trust_remote_code
+
+    @cached_property
+    def ref(self) -> BackboneRef:
+        """Return which model this is; the first call hashes the weights if nobody did before."""
+        sha256 = self._located.wanted_sha256 or self._located.sha256()
+        return BackboneRef(self._located.id, self._located.revision, sha256)
+
+    @property
+    def settings(self) -> EncoderSettings:
+        """Return pooling, longest input and the like."""
+        return self._settings
+
+    @property
+    def width(self) -> int:
+        """Return the length of a vector."""
+        return self._settings.width
+
+    @cached_property
+    def device(self) -> str:
+        """Return the torch device that computes."""
+        if self._asked_device != "auto":
+            return self._asked_device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def precision(self) -> str:
+        """Return the number format that computes: ``fp32`` or ``bf16``."""
+        return measured(self.device, self._threads) if self._asked_precision == "auto" else self._asked_precision
+
+    def embed(self, examples: Sequence[Example]) -> np.ndarray:
+        """Return one vector per text, shape (n, width), float32; each depends on its own text only.
+
+        Raises:
+            DataError: An example is no text.
+            ModelError: The weights cannot be read or are not the recorded ones.
+        """
+        texts = as_texts(examples)
+        if self._cache is None or not texts:
+            return self._computed(texts)
+        digests = [text_digest(text) for text in texts]
+        vectors, missing = self._cache.lookup(self._cache_key, self.width, digests)
+        if missing:
+            self._load()  # which is no part of what a vector costs
+            start = time.perf_counter()
+            computed = self._computed([texts[row] for row in missing])
+            seconds = (time.perf_counter() - start) / len(missing)
+            vectors[missing] = computed
+            self._cache.add(self._cache_key, [digests[row] for row in missing], computed, seconds)
+        return vectors
+
+    def first_cost(self, examples: Sequence[Example]) -> float:
+        """Return how long computing took for those of these texts whose vectors are in the cache now, in seconds.
+
+        Asked before a fit, it is the time that the cache is going to save; asked after, it would count twice
+        what the fit itself computed.
+        """
+        if self._cache is None or not len(examples):
+            return 0.0
+        digests = [text_digest(text) for text in as_texts(examples)]
+        return self._cache.seconds(self._cache_key, self.width, digests)
+
+    def module(self) -> torch.nn.Module:
+        """Return a fresh copy of the network, float32, on the processor, training mode off."""
+        return self._pretrained()
+
+    def random_module(self, seed: int) -> torch.nn.Module:
+        """Return the same architecture with weights drawn from `seed`."""
+        from nshot.backbones.networks import untrained
+
+        return untrained(self._settings, seed, trust_remote_code=self._trust_remote_code)
+
+    def tokenize(self, examples: Sequence[Example]) -> list[list[int]]:
+        """Return the token ids of each text, cut to the longest input of the model."""
+        return self._tokens.ids(as_texts(examples))
+
+    def collate(self, prepared: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        """Return the keyword arguments of `module` for a batch of texts that `tokenize` prepared."""
+        from nshot.backbones.networks import batch
+
+        return batch(self._settings, prepared)
+
+    def adapted(self, weights: Mapping[str, np.ndarray]) -> TextEncoder:
+        """Return an encoder with these weights (names as in `module`); it shares the tokenizer and keeps no vectors.
+
+        Raises:
+            ModelError: A name or a shape is not one of this network.
+        """
+        return _AdaptedEncoder(self, weights)
+
+    def _pretrained(self) -> torch.nn.Module:
+        from nshot.backbones.networks import pretrained
+
+        self._located.sha256()  # refuses other weights than the recorded ones
+        files = [path for path in self._located.weights() if path.parent == self._settings.folder]
+        return pretrained(self._settings, files, trust_remote_code=self._trust_remote_code)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return Tokens(self._settings, trust_remote_code=self._trust_remote_code)
+
+    @cached_property
+    def _network(self) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        from nshot.backbones.networks import for_inference
+
+        return for_inference(self.module(), self.precision, self.device)
+
+    @property
+    def _cache_key(self) -> str:
+        return f"{self.ref.sha256}|{self._settings.signature}|{self.precision}"
+
+    def _load(self) -> None:
+        """Read tokenizer and weights now."""
+        _ = self._tokens, self._network
+
+    def _computed(self, texts: Sequence[str]) -> np.ndarray:
+        import numpy as np
+
+        vectors = np.empty((len(texts), self.width), dtype=np.float32)
+        if not texts:
+            return vectors
+        import torch
+
+        self._load()
+        with torch.inference_mode(), _threads(self._threads):
+            for start in range(0, len(texts), _WINDOW):
+                prepared = self._tokens.ids(texts[start : start + _WINDOW])
+                lengths = np.fromiter(map(len, prepared), dtype=np.int64, count=len(prepared))
+                order = np.argsort(lengths, kind="stable")
+                for first, last in _budgeted(lengths[order]):
+                    rows = order[first:last]
+                    made = self._network(self.collate([prepared[row] for row in rows]))
+                    vectors[start + rows] = made.float().cpu().numpy()
+        return vectors
+
+
+class _AdaptedEncoder(TextEncoder):
+    """A text encoder whose weights were trained further."""
+
+    def __init__(self, original: TextEncoder, weights: Mapping[str, np.ndarray]) -> None:
+        super().__init__(
+            original._located,
+            precision=original._asked_precision,
+            device=original._asked_device,
+            threads=original._threads,
+            trust_remote_code=original._trust_remote_code,
+        )
+        self._original = original
+        self._weights = dict(weights)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        return self._original._tokens
+
+    def _pretrained(self) -> torch.nn.Module:
+        from nshot.backbones.networks import changed
+
+        return changed(super()._pretrained(), self._weights)
+
+
+def _budgeted(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Cut ascending lengths into slices [first, last) of about `_BATCH_TOKENS` tokens, padding included."""
+    first = 0
+    for position, length in enumerate(lengths.tolist()):
+        if position > first and (position - first + 1) * length > _BATCH_TOKENS:
+            yield first, position
+            first = position
+    yield first, len(lengths)
+
+
+@contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """Compute with this many threads, then with as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    if wanted is None or wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,111 @@
+"""Texts to token ids: any string that Python can hold, cut before it costs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nshot.backbones.settings import EncoderSettings
+from nshot.core import DataError, Example, ModelError
+
+if TYPE_CHECKING:
+    import tokenizers
+
+# English has 4 to 5 characters a token. A text cut at this many per wanted token is looked at again with more of it if
+# that was too little, so the cut never changes the tokens of natural text.
+_CHARACTERS_PER_TOKEN = 12
+_LONGER = 16
+# Up to here back from the cut a blank is looked for, so that no word is cut in two.
+_LONGEST_WORD = 200
+
+
+def as_texts(examples: Sequence[Example]) -> list[str]:
+    """Return the examples as a list, or raise `DataError` if one is no text."""
+    texts = list(examples)
+    for text in texts:
+        if not isinstance(text, str):
+            raise DataError(
+                f"A text encoder takes texts. Found an example of type {type(text).__name__}: {text!r:.80}."
+            )
+    return texts
+
+
+class Tokens:
+    """A tokenizer with the model's own limits."""
+
+    def __init__(self, settings: EncoderSettings, *, trust_remote_code: bool = False) -> None:
+        """Load the tokenizer.
+
+        Raises:
+            ModelError: There is none that can be read.
+        """
+        self._settings = settings
+        self._tokenizer = _load(settings, trust_remote_code)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(settings.max_tokens)
+        self._cut_at = settings.max_tokens * _CHARACTERS_PER_TOKEN
+        self._empty = [int(settings.config.get("pad_token_id") or 0)]
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, special tokens included; never an empty list."""
+        prepared = [self._prepared(text) for text in texts]
+        first = [text if len(text) <= self._cut_at else _cut(text, self._cut_at) for text in prepared]
+        found = [encoding.ids or self._empty for encoding in self._tokenizer.encode_batch_fast(first)]
+        for row, text in enumerate(prepared):
+            if len(text) > self._cut_at and len(found[row]) < self._settings.max_tokens:
+                found[row] = self._of_more(text)
+        return found
+
+    def _of_more(self, text: str) -> list[int]:
+        """Return the ids of a long text with few tokens at its beginning, such as one with many blanks."""
+        limit = self._cut_at * _LONGER
+        return self._tokenizer.encode_batch_fast([_cut(text, limit)])[0].ids or self._empty
+
+    def _prepared(self, text: str) -> str:
+        text = self._settings.prompt + text if self._settings.prompt else text
+        if not text.isascii():
+            text = _encodable(text[: self._cut_at * _LONGER])
+        return text.lower() if self._settings.lower else text
+
+
+def _cut(text: str, limit: int) -> str:
+    blank = text.rfind(" ", max(0, limit - _LONGEST_WORD), limit)
+    return text[: blank if blank > 0 else limit]
+
+
+def _encodable(text: str) -> str:
+    """Return the text with lone surrogates, which no encoding can write, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _load(settings: EncoderSettings, trust_remote_code: bool) -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer
+
+    path = settings.folder / "tokenizer.json"
+    if path.is_file():
+        try:
+            tokenizer: tokenizers.Tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the Rust library raises nothing narrower
+            raise ModelError(f"{path} is no tokenizer that can be read: {error}.") from None
+        return tokenizer
+    return _converted(settings, trust_remote_code)
+
+
+def _converted(settings: EncoderSettings, trust_remote_code: bool) -> tokenizers.Tokenizer:
+    """Return a tokenizer built from older files (vocab.txt and the like) by transformers, which takes seconds."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            settings.folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{settings.folder} has no tokenizer that can be read: {error}") from None
+    if not tokenizer.is_fast:
+        raise ModelError(f"{settings.folder} has only a slow tokenizer. Save it again with a tokenizer.json.")
+    backend: tokenizers.Tokenizer = tokenizer.backend_tokenizer
+    return backend

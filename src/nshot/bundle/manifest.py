@@ -1,0 +1,159 @@
+"""What a saved model says about itself; a stable, versioned contract."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from nshot.core import BackboneRef, Task, TaskKind
+from nshot.spec import Spec
+
+SCHEMA = 1
+FORMAT = "nshot-bundle"
+MANIFEST = "manifest.json"
+SETTINGS = "settings.json"
+TENSORS = "tensors.safetensors"
+BLOBS = "blobs"
+CARD = "README.md"
+BLOB_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# The only files that are ever opened: no name in a stranger's manifest can lead out of the folder.
+FileName = Annotated[str, StringConstraints(pattern=rf"^(settings\.json|tensors\.safetensors|{BLOBS}/{BLOB_NAME})$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class FileRecord(Spec):
+    """One file of the bundle."""
+
+    size: int = Field(ge=0)
+    """Bytes."""
+    sha256: Sha256
+    """Hash of the content."""
+
+
+class MethodRecord(Spec):
+    """The method with all its options, the defaults of its day included."""
+
+    name: str
+    version: int
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class TaskRecord(Spec):
+    """The task, field by field as in `Task`."""
+
+    kind: TaskKind
+    labels: tuple[str, ...] = ()
+    descriptions: dict[str, str] = Field(default_factory=dict)
+    metric: str
+    unit: str = "rows"
+    names_say_something: bool = True
+
+    @model_validator(mode="after")
+    def _labels_are_consistent(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a task whose labels are all different")
+        if unknown := sorted(set(self.descriptions) - set(self.labels)):
+            raise ValueError(f"a task that describes its own labels only, not {unknown[0]!r}")
+        return self
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Return the record of `task`."""
+        return cls.parse(
+            {
+                "kind": task.kind,
+                "labels": task.labels,
+                "descriptions": dict(task.descriptions),
+                "metric": task.metric,
+                "unit": task.unit,
+                "names_say_something": task.names_say_something,
+            }
+        )
+
+    def task(self) -> Task:
+        """Return the task that was recorded."""
+        return Task(self.kind, self.labels, self.descriptions, self.metric, self.unit, self.names_say_something)
+
+
+class BackboneRecord(Spec):
+    """A pre-trained model that the predictor opens."""
+
+    id: str
+    revision: str | None = None
+    sha256: str | None = None
+    """Hash of the weights, verified when it is opened; None for a remote service."""
+    licence: str | None = None
+    """Licence of the pre-trained model, where it is known."""
+
+    @property
+    def ref(self) -> BackboneRef:
+        """Return the reference to open."""
+        return BackboneRef(self.id, self.revision, self.sha256)
+
+
+class MeasuredScore(Spec):
+    """A score exactly as it was measured: nothing is extrapolated to the model that is shipped."""
+
+    metric: str
+    score: Finite
+    interval: tuple[Finite, Finite] | None = None
+    """Both ends of the confidence interval."""
+    level: float = Field(0.95, gt=0, lt=1)
+    """Confidence level of the interval."""
+    n_labels: int = Field(ge=0)
+    """Number of labels of the runs that were scored; the shipped model may have seen more (`model_n_labels`)."""
+    n_test: int | None = Field(None, ge=0)
+    """Number of examples it was scored on."""
+    target: str
+    """What the number is about: ``this model``, ``a fresh draw`` or ``the next labels``."""
+    measured_for: Sha256 | None = None
+    """Hash of method, task and files of the saved model that carries the score; filled by `save`. A model that has
+    changed since, such as by a label that it learnt, is saved without the score."""
+
+
+class BundleInfo(Spec):
+    """What only the one who fitted the model knows about it."""
+
+    model_n_labels: int = Field(ge=0)
+    """Number of labels that the saved model saw."""
+    score: MeasuredScore | None = None
+    modality: str = "text"
+    """Modality of the examples it takes."""
+    text_columns: tuple[str, ...] = ()
+    """Columns of a table that form one example together, in order."""
+    label_column: str | None = None
+    """Column that held the labels."""
+    data_name: str | None = None
+    """What people call the data, usually the file name."""
+    data_fingerprint: str | None = None
+    """`Dataset.fingerprint` of the training data."""
+    precision: str = "fp32"
+    """Precision of the backbone and the fit."""
+    licences: dict[str, str] = Field(default_factory=dict)
+    """Licence of a pre-trained model by its id, where it is known."""
+
+
+class Manifest(BundleInfo):
+    """Everything in ``manifest.json``."""
+
+    # A field called "schema" would hide a method of pydantic's.
+    model_config = ConfigDict(populate_by_name=True)
+
+    format: Literal["nshot-bundle"] = "nshot-bundle"
+    schema_version: Literal[1] = Field(1, alias="schema")
+    created: datetime
+    method: MethodRecord
+    task: TaskRecord
+    backbones: tuple[BackboneRecord, ...] = ()
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of Python and of the packages that decide the numbers."""
+    files: dict[FileName, FileRecord]
+    """Every file that is read back, with its size and hash."""
+
+    def about(self) -> BundleInfo:
+        """Return what is needed to save the model again."""
+        return BundleInfo.model_validate(self.model_dump(include=set(BundleInfo.model_fields)))

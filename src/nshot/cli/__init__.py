@@ -1,0 +1,1 @@
+"""The command line: names and one-line helps in `main`, one module per command, flags generated from specs."""

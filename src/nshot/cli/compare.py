@@ -1,0 +1,66 @@
+"""``nshot compare``: the main job."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from nshot import api
+from nshot.cli.flags import everywhere, flags, given
+from nshot.cli.screen import print_json, watching
+
+_EPILOG = """\b
+Examples:
+  nshot compare tickets.csv
+  nshot compare train.csv --test test.csv --budget 10m --out results
+  nshot compare reviews.jsonl --text title,body --label stars --without lora
+  nshot compare tickets.csv --candidate answers_of_our_system.csv
+  nshot compare tickets.csv --plan
+  nshot compare tickets.nshot/study.toml --out again"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("data", type=click.Path())
+@flags(api.CompareOptions)
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be run and how long it takes; run nothing.")
+@everywhere
+def command(data: str, only_plan: bool, as_json: bool, quiet: bool, **values: Any) -> None:
+    """Adapt models to DATA in every sensible way, and say which to use.
+
+    DATA is a table (csv, tsv, jsonl, json, parquet) with a text and a label per row, a folder with a folder of text
+    files per label, or the study.toml of an earlier comparison.
+    """
+    # A plain `kill` then ends the same way as Ctrl-C: the worker goes, what was finished stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if only_plan:
+        _show_plan(data, given(values), as_json=as_json, quiet=quiet)
+        return
+    with watching(quiet=quiet) as watch:
+        found = api.compare(data, options=given(values), watch=watch)
+    if as_json:
+        print_json(found.verdict)
+        return
+    from nshot.report import terminal
+
+    terminal.render(found.record, Console(file=sys.stdout))
+
+
+def _show_plan(data: str, values: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    with watching(quiet=quiet) as watch:
+        records = api.plan(data, options=values, watch=watch)
+    if as_json:
+        print_json({"plan": records})
+        return
+    table = Table(title="Planned runs", title_justify="left", box=None, pad_edge=False)
+    for name in ("candidate", "labels", "runs", "seconds a run"):
+        table.add_column(name, justify="left" if name == "candidate" else "right")
+    for record in records:
+        seconds = "always run" if record["seconds"] is None else f"about {record['seconds']:.0f}"
+        table.add_row(record["candidate"], f"{record['n_labels']:,}", str(record["runs"]), seconds)
+    Console(file=sys.stdout).print(table)
+    print("Runs that train a network happen in the order of what they tell, as far as the budget goes.")  # noqa: T201

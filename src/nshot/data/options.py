@@ -1,0 +1,36 @@
+"""What a person can say about a file; everything left out is recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from nshot.spec import Spec
+
+
+def _names(value: object) -> object:
+    """Let ``--text a,b`` and ``text="a"`` mean the same as a tuple of names."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+class ReadOptions(Spec):
+    """How to read a file of examples."""
+
+    text: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    """Column with the texts; several, separated by commas, are joined to one text."""
+    label: str | None = None
+    """Column with the labels; rows where it is empty are not labelled."""
+    group: str | None = None
+    """Column whose equal values belong together (a person, a document) and are never split between train and test."""
+    time: str | None = None
+    """Column with the time of each row: numbers or ISO dates."""
+    labels: Path | None = None
+    """TOML file with a line per label, label = "what it means"; gives names to labels such as 0 and 1."""
+    encoding: str | None = None
+    """Encoding of the file, such as utf-8, cp1252 or shift_jis."""
+    delimiter: Annotated[str | None, Field(max_length=3)] = None
+    """Character between the columns; tab or \\t for a tabulator."""

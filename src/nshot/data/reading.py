@@ -1,0 +1,570 @@
+"""From a file to a data set: read, recognise the columns, separate labelled rows from the pool."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nshot.core import DataError, Dataset, Task, TaskKind, closest
+from nshot.data import recognition
+from nshot.data.options import ReadOptions
+from nshot.data.texts import ArrowTexts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nshot.data import tables
+
+_READ_ROWS = 1 << 16
+_SHOWN_COLUMNS = 12
+_TRUTHS = frozenset({"true", "false"})
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A table that was read, and what was recognised in it.
+
+    Attributes:
+        dataset: The labelled rows: texts, labels as `str`, groups and times where columns were named for them.
+        unlabelled: The rows whose label is empty, in the order of the file.
+        positions: For each labelled row its 0-based position in the file (header and blank lines not counted).
+        unlabelled_positions: The same for each unlabelled row.
+        task: Classification into the sorted labels; of the training file where this is a test.
+        text_columns: Columns that form the texts, in this order.
+        label_column: Column with the labels.
+        group_column: Column with the groups, or None.
+        time_column: Column with the times, or None.
+        rows: Number of rows in the file.
+        columns: Names of all columns.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``folder`` or ``memory``.
+        encoding: Name of the encoding, for text formats.
+        delimiter: Character between the columns, for csv and tsv.
+        recognised: A sentence that says what was recognised and which flags override it.
+        empty_texts: Positions in the file of rows without any text.
+    """
+
+    dataset: Dataset
+    unlabelled: Dataset
+    positions: Sequence[int]
+    unlabelled_positions: Sequence[int]
+    task: Task
+    text_columns: tuple[str, ...]
+    label_column: str
+    group_column: str | None
+    time_column: str | None
+    rows: int
+    columns: tuple[str, ...]
+    format: str
+    encoding: str | None
+    delimiter: str | None
+    recognised: str
+    empty_texts: tuple[int, ...]
+    _table: Mapping[str, pa.ChunkedArray] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What messages call the file."""
+        return self.dataset.name
+
+    def column(self, name: str) -> Sequence[str]:
+        """Return all cells of a column as strings, in the order of the file; a missing cell is an empty string.
+
+        Raises:
+            DataError: There is no such column.
+        """
+        if name not in self._table:
+            raise _no_column(name, self.name, self.columns, "text")
+        return ArrowTexts(self._table[name])
+
+
+def read(source: tables.Source, options: ReadOptions | None = None, *, like: Source | None = None) -> Source:
+    """Return the labelled and unlabelled examples of `source`.
+
+    Args:
+        source: csv, tsv, jsonl, json or parquet (text formats also gzipped), a folder with one folder of text files per
+            label, a pandas DataFrame, an Arrow table, a pair (texts, labels), or a list of dicts.
+        options: Columns and format, where they should not be recognised.
+        like: The training data this is the test of: the same columns, and no labels that it does not have.
+
+    Raises:
+        DataError: There is nothing to read, or it cannot be understood; the message names the flag that helps.
+    """
+    from nshot.data import tables
+
+    options = options or ReadOptions()
+    opened = tables.open_table(source, options)
+    table = _whole(opened)
+    name = opened.name
+    columns = tuple(table)
+    rows = len(next(iter(table.values()))) if table else 0
+    if not rows:
+        header = f" Its header: {_shown(columns)}." if columns else ""
+        raise DataError(f"{name} has no rows.{header} Expected a row per example, with a text and a label.")
+
+    chosen = _like(like, columns, name) if like else _choose(table, rows, columns, name, options)
+    texts = _texts(table, chosen.text)
+    labels = _labels(table[chosen.label])
+    empty = _empty(texts)
+    if len(empty) == rows:
+        raise DataError(f"The column {_quoted(chosen.text)} of {name} is empty in all {rows:,} rows. {_FLAGS}")
+    labelled = array("q", (i for i, label in enumerate(labels) if label is not None))
+    blank = array("q", (i for i, label in enumerate(labels) if label is None))
+    if not labelled:
+        raise DataError(
+            f"All {rows:,} rows of {name} have an empty label (column '{chosen.label}'). "
+            f"Found the columns: {_shown(columns)}. Name the label column: --label {_example(columns, chosen)}."
+        )
+    targets = [label for label in labels if label is not None]
+    task = like.task if like else _task(targets, options, name, chosen.label)
+    if like:
+        _check_known(targets, task, name, like.name)
+
+    whole = Dataset(
+        texts,
+        groups=_groups(table[chosen.group]) if chosen.group else None,
+        times=_times(table[chosen.time], chosen.time, name) if chosen.time else None,
+        name=name,
+    )
+    positions: Sequence[int] = labelled if blank else range(rows)
+    dataset = replace(_part(whole, labelled) if blank else whole, targets=targets)
+    return Source(
+        dataset=dataset,
+        unlabelled=_part(whole, blank),
+        positions=positions,
+        unlabelled_positions=blank,
+        task=task,
+        text_columns=chosen.text,
+        label_column=chosen.label,
+        group_column=chosen.group,
+        time_column=chosen.time,
+        rows=rows,
+        columns=columns,
+        format=opened.format,
+        encoding=opened.encoding,
+        delimiter=opened.delimiter,
+        recognised=_recognised(opened, chosen, len(task.labels)),
+        empty_texts=tuple(empty),
+        _table=table,
+    )
+
+
+# --- for predicting ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class InputBatch:
+    """Some rows to answer.
+
+    Attributes:
+        texts: One text per row; empty where the cell is.
+        columns: All columns of these rows by name, as they were in the input: an Arrow array or a list of values.
+    """
+
+    texts: list[str]
+    columns: Mapping[str, tables.Column]
+
+
+@dataclass(frozen=True)
+class InputStream:
+    """Rows to answer, read while they are asked for.
+
+    Attributes:
+        name: What messages call the input.
+        format: As in `Source`, or ``lines`` for a text per line.
+        text_columns: Columns that form the texts.
+        columns: Columns of the first batch.
+        types: Arrow types of columns that are not strings (parquet, DataFrame).
+        batches: The rows; can be iterated once.
+    """
+
+    name: str
+    format: str
+    text_columns: tuple[str, ...]
+    columns: tuple[str, ...]
+    types: Mapping[str, pa.DataType]
+    batches: Iterator[InputBatch]
+
+
+def stream_inputs(
+    source: tables.Source,
+    text_columns: Sequence[str] = (),
+    options: ReadOptions | None = None,
+    *,
+    batch_rows: int = 4096,
+) -> InputStream:
+    """Return the rows of `source` batch by batch, in the memory of a batch (json and in-memory tables are held whole).
+
+    Args:
+        source: As in `read`, or ``-`` for standard input: jsonl, csv whose header names columns, or a text per line.
+        text_columns: What the text columns were called in training; used where the input has them. Otherwise
+            ``options.text`` counts, and otherwise the text column is recognised.
+        options: Encoding, delimiter and text columns, where they should not be recognised.
+        batch_rows: Most rows of a batch.
+
+    Raises:
+        DataError: There is nothing to read, no text column, or (while iterating) a broken row.
+    """
+    from nshot.data import tables
+
+    options = options or ReadOptions()
+    opened = tables.open_table(source, options, expected=(*options.text, *text_columns))
+    batches = opened.batches(batch_rows)
+    first = next(batches, None)
+    if first is None:
+        header = f" Its header: {_shown(opened.columns)}." if opened.columns else ""
+        raise DataError(f"{opened.name} has no rows.{header} Expected a text per row.")
+    names = _text_columns(first, tuple(text_columns), options, opened)
+    return InputStream(opened.name, opened.format, names, tuple(first), opened.types, _inputs(first, batches, names))
+
+
+def _inputs(first: tables.Batch, rest: Iterator[tables.Batch], names: tuple[str, ...]) -> Iterator[InputBatch]:
+    yield InputBatch(_joined(first, names), first)
+    for batch in rest:
+        yield InputBatch(_joined(batch, names), batch)
+
+
+def _joined(batch: tables.Batch, names: tuple[str, ...]) -> list[str]:
+    from nshot.data import tables
+
+    columns = [[value or "" for value in tables.as_strings(batch[name]).to_pylist()] for name in names]
+    if len(columns) == 1:
+        return columns[0]
+    return ["\n".join(parts).strip() for parts in zip(*columns, strict=True)]
+
+
+def _text_columns(
+    first: tables.Batch, trained: tuple[str, ...], options: ReadOptions, opened: tables.Opened
+) -> tuple[str, ...]:
+    import pyarrow as pa
+
+    from nshot.data import tables
+
+    columns = tuple(first)
+    for wanted in options.text:
+        if wanted not in columns:
+            raise _no_column(wanted, opened.name, columns, "text")
+    if options.text:
+        return options.text
+    if trained and all(name in columns for name in trained):
+        return trained
+    if len(trained) > 1:
+        missing = next(name for name in trained if name not in columns)
+        raise DataError(
+            f"Column '{missing}' is missing from {opened.name}; the model reads {_quoted(trained)}."
+            f"{closest(missing, columns)} Found: {_shown(columns)}. Name the text columns: --text A,B."
+        )
+    if len(columns) == 1:
+        return columns
+    facts = [_facts(name, pa.chunked_array([tables.as_strings(column)])) for name, column in first.items()]
+    rows = len(next(iter(first.values())))
+    choice = recognition.choose({column.name: recognition.text_score(column, rows) for column in facts})
+    if choice is None:
+        wanted = f"Column '{trained[0]}' is missing from" if trained else "No column looks like texts in"
+        raise DataError(f"{wanted} {opened.name}. Found: {_shown(columns)}. Name the text column: --text {columns[0]}.")
+    return (choice.name,)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def _whole(opened: tables.Opened) -> dict[str, pa.ChunkedArray]:
+    """Read everything into Arrow strings, a chunk per batch."""
+    import pyarrow as pa
+
+    from nshot.data import tables
+
+    chunks: dict[str, list[pa.Array]] = {name: [] for name in opened.columns}
+    rows = 0
+    for batch in opened.batches(_READ_ROWS):
+        size = len(next(iter(batch.values()))) if batch else 0
+        for name in batch:
+            if name not in chunks:  # a key that jsonl rows have only from here on
+                chunks[name] = [pa.nulls(rows, pa.string())] if rows else []
+        for name, held in chunks.items():
+            held.append(tables.as_strings(batch[name]) if name in batch else pa.nulls(size, pa.string()))
+        rows += size
+    return {name: pa.chunked_array(held, pa.string()) for name, held in chunks.items()}
+
+
+def _texts(table: Mapping[str, pa.ChunkedArray], columns: tuple[str, ...]) -> ArrowTexts:
+    import pyarrow.compute as pc
+
+    if len(columns) == 1:
+        return ArrowTexts(table[columns[0]])
+    filled = [pc.fill_null(table[name], "") for name in columns]
+    joined = pc.binary_join_element_wise(*filled, "\n")
+    return ArrowTexts(pc.utf8_trim_whitespace(joined))
+
+
+def _empty(texts: ArrowTexts) -> list[int]:
+    """Return the positions of texts without any visible character."""
+    import pyarrow.compute as pc
+
+    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts.arrow, ""))), 0)
+    positions: list[int] = pc.indices_nonzero(blank).to_pylist()
+    return positions
+
+
+def _labels(column: pa.ChunkedArray) -> list[str | None]:
+    """Return a label per row, None where it is empty; equal labels are one object."""
+    import pyarrow.compute as pc
+
+    encoded = pc.utf8_trim_whitespace(column).combine_chunks().dictionary_encode()
+    chunks = encoded.chunks if isinstance(encoded, type(column)) else [encoded]
+    canonical = _canonical([value for chunk in chunks for value in chunk.dictionary.to_pylist()])
+    labels: list[str | None] = []
+    for chunk in chunks:
+        names = [canonical[value] for value in chunk.dictionary.to_pylist()]
+        labels.extend(None if code is None else names[code] for code in chunk.indices.to_pylist())
+    return labels
+
+
+def _canonical(values: Sequence[str]) -> dict[str, str | None]:
+    """Return the label that each written value stands for, None where it stands for no label.
+
+    Programs write the same labels differently: a column of whole numbers with gaps comes out of pandas as 1.0, 0.0 and
+    nan, truth values as True or TRUE. Words are never touched: "NA", "null" and "None" are labels like any other.
+    """
+    written = [value for value in values if value]
+    numbers = [value for value in written if value.casefold() != "nan"]
+    if numbers and all(_WHOLE_NUMBER.fullmatch(value) for value in numbers):
+        return {value: value.split(".")[0] if value in numbers else None for value in [*values, ""]}
+    if written and all(value.casefold() in _TRUTHS for value in written):
+        return {value: value.casefold() or None for value in [*values, ""]}
+    return {value: value or None for value in [*values, ""]}
+
+
+def _part(dataset: Dataset, positions: array[int]) -> Dataset:
+    """Return some examples, their texts gathered in Arrow memory."""
+
+    def of(column: Sequence[Any] | None) -> list[Any] | None:
+        return None if column is None else [column[i] for i in positions]
+
+    texts = dataset.examples
+    picked = texts.take(positions) if isinstance(texts, ArrowTexts) else [texts[i] for i in positions]
+    return replace(dataset, examples=picked, targets=None, groups=of(dataset.groups), times=of(dataset.times))
+
+
+def _groups(column: pa.ChunkedArray) -> list[str]:
+    """Return a key per row; a row without one is a group of its own."""
+    values = column.to_pylist()
+    return [value if value and value.strip() else f"\x00row {i}" for i, value in enumerate(values)]
+
+
+def _times(column: pa.ChunkedArray, name: str, file: str) -> list[float]:
+    values = [(value or "").strip() for value in column.to_pylist()]
+    times = []
+    for i, value in enumerate(values):
+        try:
+            times.append(float(value))
+        except ValueError:
+            try:
+                times.append(datetime.fromisoformat(value).timestamp())
+            except ValueError:
+                raise DataError(
+                    f"The time column '{name}' of {file} must hold numbers or ISO dates such as 2024-05-31. "
+                    f"Got {value!r} in row {i + 1} instead."
+                ) from None
+    return times
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+_FLAGS = "Name the columns: --text COLUMN --label COLUMN."
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    text: tuple[str, ...]
+    label: str
+    group: str | None = None
+    time: str | None = None
+    other_texts: tuple[str, ...] = ()
+    other_labels: tuple[str, ...] = ()
+
+
+def _choose(
+    table: Mapping[str, pa.ChunkedArray], rows: int, columns: tuple[str, ...], name: str, options: ReadOptions
+) -> _Chosen:
+    for flag, wanted in (
+        *(("text", column) for column in options.text),
+        ("label", options.label),
+        ("group", options.group),
+        ("time", options.time),
+    ):
+        if wanted is not None and wanted not in columns:
+            raise _no_column(wanted, name, columns, flag)
+    if len(columns) == 1:
+        raise DataError(
+            f"{name} has one column ('{columns[0]}'). Expected two or more: the texts and their labels. "
+            "Another delimiter is named by --delimiter."
+        )
+    taken = {options.label, options.group, options.time, *options.text}
+    free = [_facts(column, table[column]) for column in columns if column not in taken]
+    label = recognition.Choice(options.label) if options.label else None
+    if options.text:
+        text: tuple[str, ...] = options.text
+        other_texts: tuple[str, ...] = ()
+    else:
+        choice = recognition.choose({facts.name: recognition.text_score(facts, rows) for facts in free})
+        if choice is None:
+            raise DataError(
+                f"No column of {name} looks like texts. Found: {_shown(columns)}. Name the text column: "
+                f"--text {free[0].name if free else 'COLUMN'}."
+            )
+        text = (choice.name,)
+        other_texts = choice.others
+    if label is None:
+        left = [facts for facts in free if facts.name not in text]
+        last = columns[-1]
+        label = recognition.choose(
+            {facts.name: recognition.label_score(facts, rows, last=facts.name == last) for facts in left}
+        )
+        if label is None:
+            raise DataError(
+                f"No column of {name} looks like labels (few values that repeat). Found: {_shown(columns)}; "
+                f"texts: {_quoted(text)}. Name the label column: --label {left[-1].name if left else 'COLUMN'}."
+            )
+    others = tuple(column for column in other_texts if column != label.name)
+    return _Chosen(text, label.name, options.group, options.time, others, label.others)
+
+
+def _like(like: Source, columns: tuple[str, ...], name: str) -> _Chosen:
+    for wanted in (*like.text_columns, like.label_column):
+        if wanted not in columns:
+            raise DataError(
+                f"Column '{wanted}' is missing from {name}. It is used in {like.name}.{closest(wanted, columns)} "
+                f"Found: {_shown(columns)}. Rename the column, so that both files agree."
+            )
+    group = like.group_column if like.group_column in columns else None
+    time = like.time_column if like.time_column in columns else None
+    return _Chosen(like.text_columns, like.label_column, group, time)
+
+
+def _facts(name: str, column: pa.ChunkedArray) -> recognition.ColumnFacts:
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(column)
+    filled = trimmed.filter(pc.fill_null(pc.greater(pc.utf8_length(trimmed), 0), False))
+    n = len(filled)
+    if not n:
+        return recognition.ColumnFacts(name, 0, 0, 0.0, 0.0, numeric=False)
+    some = [value for value in filled.slice(0, 1000).to_pylist() if value]
+    return recognition.ColumnFacts(
+        name=name,
+        filled=n,
+        distinct=pc.count_distinct(filled).as_py(),
+        mean_characters=pc.mean(pc.utf8_length(filled)).as_py(),
+        mean_words=sum(len(value.split()) for value in some) / len(some),
+        numeric=all(_is_number(value) for value in some),
+    )
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> DataError:
+    hint = closest(wanted, columns)
+    example = f" Name the {flag} column: --{flag} {columns[0]}." if columns and not hint else ""
+    return DataError(f"Column '{wanted}' is missing from {name}. Found: {_shown(columns)}.{hint}{example}")
+
+
+def _shown(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - _SHOWN_COLUMNS} more" if len(columns) > _SHOWN_COLUMNS else ""
+    return ", ".join(columns[:_SHOWN_COLUMNS]) + more
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " + ".join(f'"{name}"' for name in names)
+
+
+def _example(columns: Sequence[str], chosen: _Chosen) -> str:
+    return next((column for column in columns if column not in {chosen.label, *chosen.text}), "COLUMN")
+
+
+def _recognised(opened: tables.Opened, chosen: _Chosen, labels: int) -> str:
+    delimiters = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", None: ""}
+    parts = [opened.format, opened.encoding, delimiters.get(opened.delimiter, opened.delimiter)]
+    how = ", ".join(part for part in parts if part)
+
+    def also(others: tuple[str, ...]) -> str:
+        return f" (or {', '.join(others)})" if others else ""
+
+    sentence = (
+        f"{how}: texts from {_quoted(chosen.text)}{also(chosen.other_texts)}, "
+        f'{labels} labels from "{chosen.label}"{also(chosen.other_labels)}'
+    )
+    if chosen.group:
+        sentence += f', groups from "{chosen.group}"'
+    if chosen.time:
+        sentence += f', times from "{chosen.time}"'
+    return sentence + "; --text and --label name other columns"
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+def _task(targets: Sequence[str], options: ReadOptions, name: str, column: str) -> Task:
+    labels = tuple(sorted(set(targets)))
+    if len(labels) == 1:
+        raise DataError(
+            f"All {len(targets):,} labelled rows of {name} have the label '{labels[0]}' (column '{column}'). "
+            "Expected two labels or more. Another column is named by --label."
+        )
+    descriptions = _descriptions(options.labels, labels, name) if options.labels else {}
+    return Task(
+        TaskKind.CLASSIFY,
+        labels,
+        descriptions,
+        names_say_something=recognition.names_say_something(labels, descriptions),
+    )
+
+
+def _descriptions(path: Path, labels: tuple[str, ...], name: str) -> dict[str, str]:
+    example = f'Expected a line per label, such as "{labels[0]}" = "what it means".'
+    try:
+        written = tomllib.loads(path.expanduser().read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}. {example}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML: {error}. {example}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    for label, description in written.items():
+        if label not in labels:
+            raise DataError(
+                f"{path} describes the label '{label}', which does not occur in {name}.{closest(label, labels)} "
+                f"Its labels: {_shown(labels)}."
+            )
+        if not isinstance(description, str) or not description.strip():
+            raise DataError(f"The description of '{label}' in {path} must be a text. Got {description!r} instead.")
+    return {label: description.strip() for label, description in written.items()}
+
+
+def _check_known(targets: Sequence[str], task: Task, name: str, train: str) -> None:
+    counts: dict[str, int] = {}
+    known = set(task.labels)
+    for label in targets:
+        if label not in known:
+            counts[label] = counts.get(label, 0) + 1
+    if not counts:
+        return
+    shown = ", ".join(f"'{label}' ({count:,} rows)" for label, count in sorted(counts.items())[:_SHOWN_COLUMNS])
+    more = f" and {len(counts) - _SHOWN_COLUMNS} more" if len(counts) > _SHOWN_COLUMNS else ""
+    hint = closest(next(iter(sorted(counts))), task.labels)
+    raise DataError(
+        f"{name} has labels that do not occur in {train}: {shown}{more}.{hint} "
+        f"Labels of {train}: {_shown(task.labels)}. Add examples of them to {train}, or leave these rows out."
+    )

@@ -1,0 +1,181 @@
+"""Which column holds the texts, which the labels, and whether the label names say anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+TEXT_NAMES = (
+    "text", "texts", "sentence", "message", "utterance", "tweet", "review", "review_text", "comment", "content",
+    "body", "question", "query", "post", "document", "description", "title", "headline", "abstract", "prompt",
+    "input", "narrative", "complaint", "feedback", "transcript", "email", "sms", "request", "phrase", "statement",
+    "passage", "paragraph", "article", "subject", "summary", "note", "notes", "context", "conversation",
+    "texte", "testo", "texto", "nachricht", "frage",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label_text", "label_name", "label", "labels", "category", "class", "target", "intent", "sentiment", "emotion",
+    "topic", "queue", "class_name", "tag", "polarity", "decision", "rating", "stars", "type", "outcome", "verdict",
+    "gold", "annotation", "category_name", "kind", "department", "priority", "severity", "genre", "status", "score",
+    "y", "kategorie", "etichetta", "categoria", "etiqueta",
+)  # fmt: skip
+# Columns that say where a row comes from, not what it is about.
+_PROVENANCE = frozenset(
+    {
+        "id",
+        "idx",
+        "index",
+        "uuid",
+        "guid",
+        "key",
+        "row",
+        "number",
+        "url",
+        "uri",
+        "link",
+        "filename",
+        "file",
+        "path",
+        "hash",
+        "date",
+        "time",
+        "timestamp",
+        "datetime",
+        "created",
+        "updated",
+        "split",
+        "fold",
+        "set",
+        "author",
+        "user",
+        "username",
+        "customer",
+        "source",
+        "lang",
+        "language",
+        "contract",
+        "patient",
+    }
+)
+_LABEL_PREFIXES = frozenset({"is", "has", "was"})
+_LONGEST_LABEL = 100
+_TIE = 0.75
+# An empty column with the right name is better than none: the message can then say that it is empty.
+_EMPTY_SCORE = 0.1
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """What a column looks like.
+
+    Attributes:
+        name: Its name.
+        filled: How many cells are not empty.
+        distinct: How many different values they have.
+        mean_characters: Mean length of those.
+        mean_words: Mean number of words of those.
+        numeric: Whether all of them (of the first thousand) are numbers.
+    """
+
+    name: str
+    filled: int
+    distinct: int
+    mean_characters: float
+    mean_words: float
+    numeric: bool
+
+
+def _words(name: str) -> list[str]:
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
+    return [word for word in re.split(r"[^0-9a-zA-Z\u00c0-\uffff]+", apart.lower()) if word]
+
+
+def _name_score(name: str, usual: Sequence[str]) -> float:
+    words = _words(name)
+    joined = "_".join(words)
+    if joined in usual:
+        return 4.0 - usual.index(joined) / len(usual)
+    if words and words[-1] in usual:
+        return 2.5
+    return 1.5 if any(word in usual for word in words) else 0.0
+
+
+def is_usual_name(name: str) -> bool:
+    """Return whether a cell is exactly what text or label columns are usually called."""
+    return "_".join(_words(name)) in {*TEXT_NAMES, *LABEL_NAMES, "id"} and len(name) <= 30
+
+
+def text_score(column: ColumnFacts, rows: int) -> float:
+    """Return how much a column looks like the texts; 0 or less: it does not."""
+    named = _name_score(column.name, TEXT_NAMES)
+    if not column.filled:
+        return _EMPTY_SCORE if named > 3.0 else -1.0
+    if column.numeric and column.mean_words < 2:
+        return -1.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) else 0.0
+    varied = column.distinct / column.filled
+    wordy = min(column.mean_words, 12.0) / 12.0
+    # One word a cell, few kinds of them: a category whatever its name.
+    named *= 0.3 if varied < 0.05 and column.mean_words < 3 else 1.0
+    return named + varied + 1.5 * wordy + 0.5 * (column.filled / rows) - 1.0 - unlike
+
+
+def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
+    """Return how much a column looks like the labels; 0 or less: it does not."""
+    words = _words(column.name)
+    named = _name_score(column.name, LABEL_NAMES)
+    if not column.filled:
+        return _EMPTY_SCORE if named > 3.0 else -1.0
+    if column.mean_characters > _LONGEST_LABEL:
+        return -1.0
+    if named == 0.0 and words and words[0] in _LABEL_PREFIXES:
+        named = 2.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in words) and named < 3.0 else 0.0
+    repeated = 1.0 - column.distinct / column.filled
+    few = 1.0 if 2 <= column.distinct <= max(20, column.filled // 20) else 0.0
+    if named < 3.0 and (repeated < 0.5 or not few):
+        return -1.0
+    return named + repeated + few + (0.5 if last else 0.0) - unlike
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The likeliest column, and others that could be meant."""
+
+    name: str
+    others: tuple[str, ...] = ()
+
+
+def choose(scores: Mapping[str, float]) -> Choice | None:
+    """Return the column with the highest positive score (the first of equal ones), or None."""
+    positive = {name: score for name, score in scores.items() if score > 0}
+    if not positive:
+        return None
+    best = max(positive, key=lambda name: positive[name])
+    others = tuple(
+        name for name, score in positive.items() if name != best and score > 1.5 and positive[best] - score < _TIE
+    )
+    return Choice(best, others)
+
+
+_EMPTY_WORDS = frozenset(
+    {"true", "false", "yes", "no", "maybe", "y", "n", "t", "f", "none", "null", "nan", "na", "unknown"}
+)
+_NUMBERED = re.compile(
+    r"(label|labels|class|category|cat|cluster|group|topic|type|intent|target|level|grade|lbl|cls|kind|[a-z])?"
+    r"[\s_\-#.:]*([+-]?\d+([.,]\d+)?|[a-z])?",
+    re.IGNORECASE,
+)
+
+
+def says_nothing(label: str) -> bool:
+    """Return whether a label name alone tells nobody what it means: numbers, single letters, LABEL_0, yes."""
+    bare = label.strip().casefold()
+    return bare in _EMPTY_WORDS or _NUMBERED.fullmatch(bare) is not None
+
+
+def names_say_something(labels: Iterable[str], descriptions: Mapping[str, str]) -> bool:
+    """Return whether more than half of the labels have a name or a description that means something."""
+    names = list(labels)
+    empty = sum(says_nothing(label) and not descriptions.get(label) for label in names)
+    return 2 * empty < len(names)

@@ -1,0 +1,196 @@
+"""Predictions beside the columns of their input, written while they come; a file appears complete or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
+
+from nshot.core import OptionError, OutputError
+
+if TYPE_CHECKING:
+    from nshot.data.reading import InputBatch, InputStream
+
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_DIGITS = 6
+
+
+class PredictionWriter(Protocol):
+    """Takes batches and their answers."""
+
+    def write(self, batch: InputBatch, answers: Mapping[str, Sequence[Any]]) -> None:
+        """Write the rows of `batch` with their columns and the answers, one entry per row and answer column."""
+
+
+@contextmanager
+def writing(out: Path | None, stream: InputStream) -> Iterator[PredictionWriter]:
+    """Open a writer; on leaving without an error the file takes its place, on an error nothing is left.
+
+    Cells are written as they came: nshot does not defuse cells that a spreadsheet would take for formulas. An answer
+    whose name the input already has as a column gets a number, such as ``prediction_2``.
+
+    Args:
+        out: csv, tsv, jsonl or parquet by its ending; None or ``-``: standard output, as jsonl for jsonl and json
+            input, else as csv.
+        stream: The input whose batches will be written.
+
+    Raises:
+        OptionError: The ending says nothing.
+        OutputError: The disk refuses.
+    """
+    if out is None or str(out) == "-":
+        yield _text_writer(sys.stdout, ".jsonl" if stream.format in {"jsonl", "json"} else ".csv")
+        sys.stdout.flush()
+        return
+    suffix = out.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise OptionError(f"The output must end in {', '.join(_SUFFIXES)}. Got '{out.name}' instead.")
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder. Name a file, such as {out / 'predictions.csv'}.")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent)
+    except OSError as error:
+        raise _refused(out, error) from None
+    part = Path(name)
+    try:
+        try:
+            yield from _to_file(handle, suffix, stream)
+            # mkstemp makes files for its owner only; people expect what their umask says.
+            part.chmod(0o666 & ~_umask())
+            part.replace(out)
+        except OSError as error:
+            raise _refused(out, error) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _to_file(handle: int, suffix: str, stream: InputStream) -> Iterator[PredictionWriter]:
+    if suffix == ".parquet":
+        with os.fdopen(handle, "wb") as binary:
+            with _ParquetRows(binary, stream) as rows:
+                yield rows
+            binary.flush()
+            os.fsync(binary.fileno())
+        return
+    with os.fdopen(handle, "w", encoding="utf-8", newline="") as text:
+        yield _text_writer(text, suffix)
+        text.flush()
+        os.fsync(text.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _refused(out: Path, error: OSError) -> OutputError:
+    if not out.parent.is_dir():
+        return OutputError(f"{out} cannot be written: the folder {out.parent} does not exist. Create it first.")
+    return OutputError(f"{out} cannot be written: {error.strerror or error}. Nothing was left there.")
+
+
+def _text_writer(file: TextIO, suffix: str) -> PredictionWriter:
+    if suffix in {".jsonl", ".ndjson"}:
+        return _JsonRows(file)
+    return _CsvRows(file, "\t" if suffix == ".tsv" else ",")
+
+
+def _named(answers: Mapping[str, Sequence[Any]], columns: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Return the answers under names that the input does not have."""
+    named: dict[str, Sequence[Any]] = {}
+    for name, values in answers.items():
+        free, number = name, 2
+        while free in columns or free in named:
+            free, number = f"{name}_{number}", number + 1
+        named[free] = values
+    return named
+
+
+def _plain(value: Any) -> Any:
+    return round(value, _DIGITS) if isinstance(value, float) else value
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of an Arrow array or a list."""
+    return column if isinstance(column, list) else list(column.to_pylist())
+
+
+class _CsvRows:
+    """Comma- or tab-separated rows; what holds a delimiter, a quote or a line break is quoted."""
+
+    def __init__(self, file: TextIO, delimiter: str) -> None:
+        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._names: tuple[str, ...] | None = None
+
+    def write(self, batch: InputBatch, answers: Mapping[str, Sequence[Any]]) -> None:
+        from nshot.data.tables import cell
+
+        if self._names is None:
+            self._names = tuple(batch.columns)
+            self._writer.writerow([*self._names, *_named(answers, self._names)])
+        # Keys that jsonl rows have only later find no place in a header that is already written.
+        columns = [[cell(value) for value in _values(batch.columns[name])] for name in self._names]
+        given = [[_plain(value) for value in values] for values in answers.values()]
+        self._writer.writerows(zip(*columns, *given, strict=True))
+
+
+class _JsonRows:
+    """A JSON object per row; values keep their types."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, batch: InputBatch, answers: Mapping[str, Sequence[Any]]) -> None:
+        columns = {name: _values(column) for name, column in batch.columns.items()}
+        columns.update(
+            {name: [_plain(value) for value in values] for name, values in _named(answers, tuple(columns)).items()}
+        )
+        lines = io.StringIO()
+        for row in zip(*columns.values(), strict=True):
+            record = dict(zip(columns, row, strict=True))
+            lines.write(json.dumps(record, ensure_ascii=False, default=str))
+            lines.write("\n")
+        self._file.write(lines.getvalue())
+
+
+class _ParquetRows:
+    """A parquet file; columns keep the Arrow types of the input, others are strings."""
+
+    def __init__(self, file: IO[bytes], stream: InputStream) -> None:
+        self._file = file
+        self._stream = stream
+        self._writer: Any = None
+
+    def __enter__(self) -> _ParquetRows:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def write(self, batch: InputBatch, answers: Mapping[str, Sequence[Any]]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        from nshot.data.tables import as_strings
+
+        types = self._stream.types
+        columns = {
+            name: batch.columns[name] if name in types else as_strings(batch.columns[name])
+            for name in self._stream.columns
+        }
+        columns.update(
+            {name: pa.array([_plain(v) for v in values]) for name, values in _named(answers, tuple(columns)).items()}
+        )
+        table = pa.table(columns)
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table.cast(self._writer.schema))

@@ -1,0 +1,62 @@
+"""Checks of the data before anything is measured: one file per check, found by its name ``n<code>_<title>.py``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from nshot.core import Check
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from nshot.data.reading import Source
+    from nshot.evaluation.checks.facts import Audit
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReport:
+    """What the checks found, and the facts that splitting needs.
+
+    Attributes:
+        checks: The findings, by code.
+        groups: Shape (n labelled rows,), int64: rows with one id are near-duplicates or of one named group, and must
+            never straddle a split.
+        test_groups: The same for the labelled rows of the test, ids shared with `groups`; None without a test.
+        leaked: Positions among the labelled rows of the training data whose normalised text stands in the test.
+    """
+
+    checks: tuple[Check, ...]
+    groups: np.ndarray
+    test_groups: np.ndarray | None
+    leaked: np.ndarray
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the module names of all checks, sorted by code; imports none of them."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in found if name[0] == "n" and name[1:4].isdigit()))
+
+
+def audit(train: Source, test: Source | None = None) -> AuditReport:
+    """Return what is wrong with the data, or worth knowing about it.
+
+    Args:
+        train: The training data.
+        test: The test the user gave, read ``like=train``, or None.
+    """
+    from nshot.evaluation.checks.facts import gather
+
+    facts = gather(train, test)
+    found = []
+    for name in names():
+        check: Callable[[Audit], Check | None] = importlib.import_module(f"{__name__}.{name}").check
+        finding = check(facts)
+        if finding is not None:
+            found.append(finding)
+    return AuditReport(tuple(found), facts.groups, facts.test_groups, facts.leaked)

@@ -1,0 +1,40 @@
+"""N102: texts that are the same but for case, spaces and punctuation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nshot.core import Check, Severity
+from nshot.evaluation.checks.facts import Audit, number, share
+
+CODE = "N102"
+TITLE = "Exact duplicates"
+
+
+def check(audit: Audit) -> Check | None:
+    """Return the training rows whose normalised text came before."""
+    kinds, first = np.unique(audit.exact, return_index=True)
+    n = len(audit.texts)
+    repeated = np.setdiff1d(np.arange(n), first)
+    if not len(repeated):
+        return None
+    if len(kinds) == 1:
+        return Check(
+            code=CODE,
+            title="All texts are equal",
+            severity=Severity.ERROR,
+            explanation=f"All {n:,} texts are the same: {audit.texts[0][:60]!r}.",
+            advice="Nothing can be learnt from them. Name another text column: --text COLUMN.",
+            rows=audit.rows(range(n)),
+            count=n,
+        )
+    return Check(
+        code=CODE,
+        title=TITLE,
+        severity=Severity.NOTE,
+        explanation=f"{number(len(repeated), 'row repeats', 'rows repeat')} an earlier text "
+        f"({share(len(repeated), n)} of {n:,}; case, spaces and punctuation aside).",
+        advice="Nothing: copies are kept together in every split. Where they are accidents, remove them.",
+        rows=audit.rows(repeated),
+        count=len(repeated),
+    )

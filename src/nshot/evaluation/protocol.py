@@ -1,0 +1,234 @@
+"""Who is trained on, who is tested on, and how n grows: the part of the protocol that is decided before any fit.
+
+Three designs (`Design.kind`):
+
+* ``given``: the user's own test; its rows are never trained on.
+* ``holdout``: 2,000 rows or more; one grouped, stratified hold-out shared by all repeats.
+* ``kfold``: fewer rows; repeated grouped, stratified k-fold.
+
+Within each draw (a repeat, and in k-fold a fold of it) the training rows stand in one random order: first one row of
+every class, then as they come. The training subset of size n is the first n of that order, for every candidate, so that
+subsets are nested and comparisons are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nshot.core import DataError
+
+HOLDOUT_FROM = 2_000
+"""From this many rows on, one hold-out tells enough; below it every row has to serve as test."""
+FOLDS = 5
+REPEATS = {"given": 5, "holdout": 5, "kfold": 3}
+TEST_SHARE = 0.25
+MOST_TEST_ROWS = 5_000
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One random division: which rows are trained on, in which order, and which are tested on.
+
+    Attributes:
+        repeat: Which random order.
+        fold: Which fold of it; 0 for a hold-out.
+        order: Positions of all training rows, in the order in which n grows.
+        test: Positions of the test rows (in the test data for ``given``, else in the same data).
+    """
+
+    repeat: int
+    fold: int
+    order: Positions
+    test: Positions
+
+
+@dataclass(frozen=True)
+class Design:
+    """How a study divides its data.
+
+    Attributes:
+        kind: ``given``, ``holdout`` or ``kfold``.
+        draws: Every draw, by repeat, then fold.
+        ladder: The sizes n of the training subsets, ascending; the last is `n_train`.
+        n_train: The most rows that every draw can train on.
+        n_test: Number of different test rows.
+        folds: Number of folds of a repeat; 1 where there are none.
+        classes: Number of classes among the training rows.
+    """
+
+    kind: Literal["given", "holdout", "kfold"]
+    draws: tuple[Draw, ...]
+    ladder: tuple[int, ...]
+    n_train: int
+    n_test: int
+    folds: int
+    classes: int
+
+    @property
+    def repeats(self) -> int:
+        """Return the number of repeats."""
+        return len(self.draws) // self.folds
+
+    def draw(self, repeat: int, fold: int) -> Draw:
+        """Return one draw."""
+        return self.draws[repeat * self.folds + fold]
+
+
+def ladder(classes: int, n_train: int, ratio: int = 4) -> tuple[int, ...]:
+    """Return the sizes n to measure: from ``max(16, classes)`` in steps of `ratio` up to all `n_train` rows.
+
+    A rung within a factor 1.5 of all rows would cost nearly as much and tell nearly the same; it is left out.
+    """
+    rungs, n = [], max(16, classes)
+    while n * 1.5 <= n_train:
+        rungs.append(n)
+        n *= ratio
+    return (*rungs, n_train)
+
+
+def per_class_ladder(classes: int, n_train: int) -> tuple[int, ...]:
+    """Return the k-shot sizes of papers: 1, 2, 4, 8, ... rows per class."""
+    rungs, shots = [], 1
+    while shots * classes <= n_train:
+        rungs.append(shots * classes)
+        shots *= 2
+    return tuple(rungs) or (n_train,)
+
+
+def design(
+    targets: Sequence[str],
+    groups: NDArray[np.int64],
+    *,
+    seed: int,
+    trainable: Positions | None = None,
+    n_given_test: int | None = None,
+    repeats: int | None = None,
+    sizes: Sequence[int] | None = None,
+    per_class: bool = False,
+) -> Design:
+    """Divide n labelled rows into draws.
+
+    Args:
+        targets: n labels.
+        groups: n group ids; rows of one group never straddle a split.
+        seed: Decides every draw.
+        trainable: Positions that may be trained on; None: all.
+        n_given_test: Number of rows of a test that the user gave, or None.
+        repeats: Number of repeats; None: the design's default.
+        sizes: The ladder to use instead of the default.
+        per_class: Equal numbers per class at every size (k-shot) instead of natural proportions.
+
+    Raises:
+        DataError: There is nothing that can be both trained on and tested.
+    """
+    positions = np.arange(len(targets)) if trainable is None else np.asarray(trainable)
+    codes = np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
+    _refuse_hopeless(codes[positions], tested_apart=n_given_test is not None)
+    folds = 1
+    if n_given_test is not None:
+        kind: Literal["given", "holdout", "kfold"] = "given"
+        held = np.arange(n_given_test)
+        divisions = [[(positions, held)]] * (repeats or REPEATS[kind])
+    elif len(positions) >= HOLDOUT_FROM:
+        kind = "holdout"
+        share = min(TEST_SHARE, MOST_TEST_ROWS / len(positions))
+        train, held = _one_holdout(codes, groups, positions, share, seed)
+        divisions = [[(train, held)]] * (repeats or REPEATS[kind])
+    else:
+        kind, folds = "kfold", min(FOLDS, _most_folds(codes[positions], groups[positions]))
+        divisions = [
+            _k_folds(codes, groups, positions, folds, seed * 1_000 + repeat)
+            for repeat in range(repeats or REPEATS[kind])
+        ]
+    draws = tuple(
+        Draw(repeat, fold, _order(codes, train, (seed, repeat, fold), per_class), held)
+        for repeat, division in enumerate(divisions)
+        for fold, (train, held) in enumerate(division)
+    )
+    n_train = min(len(draw.order) for draw in draws)
+    classes = len(np.unique(codes[positions]))
+    n_test = len(np.unique(np.concatenate([draw.test for draw in draws])))
+    usual = per_class_ladder(classes, n_train) if per_class else ladder(classes, n_train)
+    rungs = tuple(sorted({min(int(n), n_train) for n in sizes})) if sizes else usual
+    return Design(kind, draws, rungs, n_train, n_test, folds, classes)
+
+
+def _refuse_hopeless(codes: NDArray[np.int64], *, tested_apart: bool) -> None:
+    counts = np.bincount(codes)
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        raise DataError(
+            f"Comparing needs at least two different labels; found {len(counts)}. "
+            "Name the label column if it was recognised wrongly: --label COLUMN."
+        )
+    if not tested_apart and (counts >= 2).sum() < 2:
+        raise DataError(
+            f"Each of the {len(counts)} labels needs rows to learn from and rows to be tested on, but "
+            f"{(counts == 1).sum()} of them have a single row. Add rows, merge rare labels, give a test (--test), "
+            "or name the label column if it was recognised wrongly: --label COLUMN."
+        )
+
+
+def _most_folds(codes: NDArray[np.int64], groups: NDArray[np.int64]) -> int:
+    """Return how many folds there can be: no more than groups, at least two."""
+    return max(2, min(FOLDS, len(np.unique(groups))))
+
+
+def _k_folds(
+    codes: NDArray[np.int64], groups: NDArray[np.int64], positions: Positions, folds: int, seed: int
+) -> list[tuple[Positions, Positions]]:
+    """Divide `positions` into folds that keep groups whole and classes spread evenly.
+
+    Groups are dealt out class by class, the largest first, each to the fold that has the fewest rows of its class (then
+    the fewest rows at all). Every fold so differs by at most one group per class, which scikit-learn's
+    StratifiedGroupKFold does not promise for rare classes.
+    """
+    rng = np.random.default_rng(seed)
+    _, dense, sizes = np.unique(groups[positions], return_inverse=True, return_counts=True)
+    first = np.full(len(sizes), -1)
+    first[dense[::-1]] = codes[positions][::-1]  # a group's class: its first row's
+    shuffled = rng.permutation(len(sizes))
+    rarity = np.bincount(codes)
+    dealt = sorted(shuffled.tolist(), key=lambda g: (rarity[first[g]], first[g], -sizes[g]))
+    of_class = np.zeros((folds, codes.max() + 1), dtype=np.int64)
+    total = np.zeros(folds, dtype=np.int64)
+    tie = rng.permutation(folds)
+    fold_of = np.empty(len(sizes), dtype=np.int64)
+    for group in dealt:
+        chosen = np.lexsort((tie, total, of_class[:, first[group]]))[0]
+        fold_of[group] = chosen
+        of_class[chosen, first[group]] += sizes[group]
+        total[chosen] += sizes[group]
+    fold = fold_of[dense]
+    return [(positions[fold != k], positions[fold == k]) for k in range(folds)]
+
+
+def _one_holdout(
+    codes: NDArray[np.int64], groups: NDArray[np.int64], positions: Positions, share: float, seed: int
+) -> tuple[Positions, Positions]:
+    """Hold out about `share` of the rows: one of so many folds."""
+    return _k_folds(codes, groups, positions, round(1 / share), seed)[0]
+
+
+def _order(
+    codes: NDArray[np.int64], train: Positions, entropy: tuple[int, ...], per_class: bool
+) -> Positions:
+    """Return `train` in random order, one row of every class first (all rounds so, for `per_class`)."""
+    rng = np.random.default_rng([abs(part) for part in entropy])
+    shuffled = rng.permutation(train)
+    own = codes[shuffled]
+    # Number the rows of each class in the order in which they come: 0 is the class's first.
+    by_class = np.argsort(own, kind="stable")
+    starts = np.r_[0, np.flatnonzero(np.diff(own[by_class])) + 1]
+    sizes = np.diff(np.r_[starts, len(own)])
+    turn = np.empty(len(own), dtype=np.int64)
+    turn[by_class] = np.arange(len(own)) - np.repeat(starts, sizes)
+    rounds = turn if per_class else np.minimum(turn, 1)
+    return shuffled[np.argsort(rounds, kind="stable")]

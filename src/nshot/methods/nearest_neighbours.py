@@ -1,0 +1,251 @@
+"""The labels of the most similar labelled examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from nshot.core import (
+    Ability,
+    Backbone,
+    BackboneRef,
+    DataError,
+    Dataset,
+    Example,
+    Family,
+    FitContext,
+    Needs,
+    Prediction,
+    Predictor,
+    State,
+    Task,
+    TaskKind,
+)
+from nshot.spec import Method
+
+if TYPE_CHECKING:
+    from nshot.training.frozen import Encoder
+    from nshot.training.rowwise import Array
+
+_NUMBERS = (1, 3, 5, 10, 20)
+_USUAL_NUMBER = 5
+_SHARPNESSES = (5.0, 20.0)
+_USUAL_SHARPNESS = 20.0
+_MOST_LEFT_OUT = 1_000
+_BLOCK_ELEMENTS = 1 << 22
+
+
+class NearestNeighbours(Method):
+    """Answer what the most similar labelled examples are labelled.
+
+    **Idea.** The k labelled examples with the largest cosine to x vote for their labels with the weight
+    ``exp(sharpness * (cos_i - cos_1))``; ``p(c | x)`` is c's share of the votes, one more vote being spread evenly over
+    the classes. k and the sharpness are chosen inside the n labels by leaving each example (with its group) out, by
+    the study's metric.
+
+    **Needs** a backbone that embeds, and one label. Does not read label names. New classes can be added from
+    examples without fitting again.
+
+    **Wins** where a class is many small heaps, and where every answer should be shown with its evidence. **Loses** to a
+    probe where classes are wide; its size and its time per answer grow with n.
+
+    **Source.** Cover and Hart 1967, Nearest neighbor pattern classification; the weights follow Dudani 1976.
+
+    **Example.** ``nshot fit tickets.csv --method nearest_neighbours --set number=5 --out model``
+    """
+
+    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}))
+    family: ClassVar[Family] = Family.FEW_SHOT
+
+    number: int | None = Field(default=None, ge=1)
+    """k, how many neighbours vote; left out: chosen inside the labels."""
+
+    def fit(
+        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
+    ) -> Predictor:
+        """Return the labelled examples' vectors with the chosen k; see `Method.fit`."""
+        import numpy as np
+
+        from nshot.training import frozen
+        from nshot.training.rowwise import normalised
+
+        self.require(task, train, backbone)
+        encoder = frozen.encoder(backbone)
+        targets = train.labelled_targets()
+        classes, codes = frozen.numbered(targets)
+        vectors = normalised(frozen.embed(encoder, train.examples)).astype(np.float32)
+        left_out = _left_out(vectors, codes, train.groups)
+
+        def judge(number: int, sharpness: float) -> float:
+            shares = left_out.shares(number, sharpness, len(classes))
+            return context.objective([targets[i] for i in left_out.rows], frozen.answers(task, classes, shares))
+
+        number, sharpness = self._chosen(judge, left_out.rows)
+        return Neighbours(task, encoder, classes, codes, vectors, number, sharpness)
+
+    def _chosen(self, judge: Callable[[int, float], float], rows: Sequence[int]) -> tuple[int, float]:
+        from nshot.training.selection import clearly_better
+
+        usual = (self.number or _USUAL_NUMBER, _USUAL_SHARPNESS)
+        if not rows:
+            return usual
+        numbers = _NUMBERS if self.number is None else (self.number,)
+        judged = {(number, sharpness): judge(number, sharpness) for number in numbers for sharpness in _SHARPNESSES}
+        best = max(judged, key=lambda pair: judged[pair])
+        return best if clearly_better(judged[best], judged[usual], len(rows)) else usual
+
+    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
+        """Return the saved examples' vectors; see `Method.restore`."""
+        from nshot.training import frozen
+
+        settings, tensors = state.settings, state.tensors
+        encoder = frozen.encoder(open_backbone(BackboneRef.from_json(settings["backbone"])))
+        chosen = settings["chosen"]
+        return Neighbours(
+            task,
+            encoder,
+            tuple(settings["classes"]),
+            tensors["codes"],
+            tensors["vectors"],
+            chosen["number"],
+            chosen["sharpness"],
+        )
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The labelled examples: unit vectors (n, width) float32, and the number of each one's class, int64."""
+
+    task: Task
+    backbone: Encoder
+    classes: tuple[str, ...]
+    codes: Array
+    vectors: Array
+    number: int
+    sharpness: float
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return the label with most votes and every label's share of them, for each example."""
+        import numpy as np
+
+        from nshot.training import frozen
+        from nshot.training.rowwise import normalised, products
+
+        asked = normalised(frozen.embed(self.backbone, examples))
+        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
+        shares = [np.zeros((0, len(self.classes)))]
+        for start in range(0, len(asked), step):
+            nearest = _nearest(products(asked[start : start + step], self.vectors), self.codes, self.number)
+            shares.append(nearest.shares(self.number, self.sharpness, len(self.classes)))
+        return frozen.answers(self.task, self.classes, np.concatenate(shares))
+
+    def state(self) -> State:
+        """Return vectors, classes, what was chosen and the reference of the backbone."""
+        settings: dict[str, Any] = {
+            "classes": list(self.classes),
+            "chosen": {"number": self.number, "sharpness": self.sharpness},
+            "backbone": self.backbone.ref.as_json(),
+        }
+        return State(settings, {"vectors": self.vectors, "codes": self.codes})
+
+    def with_label(self, label: str, description: str | None = None, examples: Sequence[Example] = ()) -> Neighbours:
+        """Return a predictor that also answers `label`; examples of a label it has join the others.
+
+        Raises:
+            DataError: There is no example.
+        """
+        import numpy as np
+
+        from nshot.training import frozen
+        from nshot.training.rowwise import normalised
+
+        if len(examples) == 0:
+            raise DataError(f"A neighbour labelled '{label}' needs at least one example of it; none was given.")
+        classes = self.classes if label in self.classes else (*self.classes, label)
+        added = normalised(frozen.embed(self.backbone, examples)).astype(np.float32)
+        codes = np.concatenate([self.codes, np.full(len(added), classes.index(label), dtype=np.int64)])
+        return Neighbours(
+            self.task.with_label(label, description),
+            self.backbone,
+            classes,
+            codes,
+            np.concatenate([self.vectors, added]),
+            self.number,
+            self.sharpness,
+        )
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """For some rows their nearest labelled examples, the nearest first: cosines and classes, shape (rows, k)."""
+
+    cosines: Array
+    codes: Array
+    rows: Sequence[int] = ()
+
+    def shares(self, number: int, sharpness: float, n_classes: int) -> Array:
+        """Return each class's share of the votes of the first `number` and of one vote spread over all classes.
+
+        Float64, shape (rows, n_classes).
+        """
+        import numpy as np
+
+        cosines, codes = self.cosines[:, :number].astype(np.float64), self.codes[:, :number]
+        votes = np.exp(sharpness * (cosines - cosines[:, :1]))
+        cells = np.arange(len(codes))[:, None] * n_classes + codes
+        sums = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(codes) * n_classes)
+        spread = sums.reshape(len(codes), n_classes) + 1 / n_classes
+        return np.asarray(spread / (votes.sum(axis=1, keepdims=True) + 1))
+
+
+def _nearest(cosines: Array, codes: Array, number: int) -> _Nearest:
+    """Return the `number` nearest of each row; of equally near ones those that came first in training."""
+    import numpy as np
+
+    n = cosines.shape[1]
+    if number < n:
+        # A partition leaves open which of equally near ones it takes; the bar and a stable sort do not.
+        bar = np.partition(cosines, n - number, axis=1)[:, n - number, None]
+        kept = cosines >= bar
+        if np.count_nonzero(kept) == number * len(cosines):
+            first = np.nonzero(kept)[1].reshape(len(cosines), number)
+            near = np.take_along_axis(cosines, first, axis=1)
+        else:
+            widest = int(kept.sum(axis=1).max())
+            first = np.argsort(~kept, axis=1, kind="stable")[:, :widest]
+            near = np.take_along_axis(np.where(kept, cosines, -np.inf), first, axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")[:, :number]
+        picked = np.take_along_axis(first, order, axis=1)
+    else:
+        picked = np.argsort(-cosines, axis=1, kind="stable")
+    return _Nearest(np.take_along_axis(cosines, picked, axis=1), codes[picked])
+
+
+def _left_out(vectors: Array, codes: Array, groups: Sequence[Hashable] | None) -> _Nearest:
+    """Return the nearest of each training row outside its own group.
+
+    At most 1,000 rows, evenly spaced: choosing k does not get better by more. A row whose class stands in no other group
+    cannot be answered rightly by any k, and is not asked.
+    """
+    import numpy as np
+
+    from nshot.training.rowwise import products
+
+    numbers: dict[Hashable, int] = {}
+    keys = range(len(codes)) if groups is None else groups
+    group = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    groups_of: dict[int, set[int]] = {}
+    for code, key in zip(codes.tolist(), group.tolist(), strict=True):
+        groups_of.setdefault(code, set()).add(key)
+    can = np.array([len(groups_of[code]) > 1 for code in codes.tolist()])
+    rows = np.flatnonzero(can)
+    rows = rows[:: 1 + len(rows) // _MOST_LEFT_OUT]
+    if not len(rows):
+        return _Nearest(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.int64))
+    cosines = products(vectors[rows], vectors)
+    cosines[group[rows][:, None] == group[None, :]] = -np.inf
+    found = _nearest(cosines, codes, max(_NUMBERS))
+    return _Nearest(found.cosines, found.codes, rows.tolist())

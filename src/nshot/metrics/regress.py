@@ -1,0 +1,89 @@
+"""Metrics of `regress`: one number per example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nshot.core import Prediction, Task, TaskKind, UnsupportedError
+from nshot.metrics.metric import Array, Metric
+
+KINDS = frozenset({TaskKind.REGRESS})
+
+
+def _pairs(targets: Sequence[Any], prediction: Prediction, task: Task) -> Array:
+    """Return (target, answer) per example."""
+    if prediction.values is None:
+        raise UnsupportedError("This metric needs values, and this method has none.")
+    answers = np.asarray(prediction.values, dtype=np.float64).reshape(-1)
+    if len(targets) != len(answers):
+        raise ValueError(f"{len(answers)} answers for {len(targets)} targets")
+    return np.stack([np.asarray(list(targets), dtype=np.float64), answers], axis=1)
+
+
+def _absolute_errors(targets: Sequence[Any], prediction: Prediction, task: Task) -> Array:
+    pairs = _pairs(targets, prediction, task)
+    return np.abs(pairs[:, :1] - pairs[:, 1:])
+
+
+def _squared_errors(targets: Sequence[Any], prediction: Prediction, task: Task) -> Array:
+    pairs = _pairs(targets, prediction, task)
+    return (pairs[:, :1] - pairs[:, 1:]) ** 2
+
+
+def _root_mean(statistics: Array, weights: Array) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.sqrt((weights @ statistics[:, 0]) / weights.sum(axis=1)))
+
+
+def _explained(statistics: Array, weights: Array) -> Array:
+    truth, answers = statistics[:, 0], statistics[:, 1]
+    truth, answers = truth - truth.mean(), answers - truth.mean()  # against cancellation in the sum of squares
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = weights.sum(axis=1)
+        mean = (weights @ truth) / total
+        spread = weights @ truth**2 - total * mean**2
+        scale = max(float(np.sum(truth**2)), np.finfo(np.float64).tiny)
+        # One and the same target everywhere leaves nothing to explain.
+        spread = np.where(spread > 1e-12 * scale, spread, np.nan)
+        return np.asarray(1.0 - (weights @ (truth - answers) ** 2) / spread)
+
+
+mae = Metric(
+    name="mae",
+    task_kinds=KINDS,
+    signature="mae|v1",
+    statistics=_absolute_errors,
+    needs="values",
+    higher_is_better=False,
+    is_mean=True,
+    highest=float("inf"),
+)
+"""Mean absolute error, in the target's unit."""
+
+rmse = Metric(
+    name="rmse",
+    task_kinds=KINDS,
+    signature="rmse|v1",
+    statistics=_squared_errors,
+    weighted=_root_mean,
+    needs="values",
+    higher_is_better=False,
+    highest=float("inf"),
+)
+"""Root of the mean squared error, in the target's unit."""
+
+r2 = Metric(
+    name="r2",
+    task_kinds=KINDS,
+    signature="r2|constant targets:undefined|v1",
+    statistics=_pairs,
+    weighted=_explained,
+    needs="values",
+    lowest=-float("inf"),
+)
+"""Coefficient of determination: 1 - squared error / squared distance from the mean of the test targets."""
+
+METRICS = (mae, rmse, r2)

@@ -1,0 +1,114 @@
+"""The whole report as one HTML file that needs no network, no script and no other file.
+
+Three things keep a text of the data from becoming part of the page: autoescaping, charts built as trees, and a content
+policy that allows no script but the page's own (by its hash) and no request at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from nshot.report import wording
+from nshot.report.record import Record, read
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_WHOLE_MATRIX = 16
+_LARGEST_PICTURE = 250
+_MOST_PAIRS = 24
+_MOST_CLASSES = 400
+_MOST_MISTAKES = 40
+
+
+def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
+    """Return the report as a self-contained HTML page.
+
+    Args:
+        record: ``{"verdict": ..., "details": ...}``; every key may be missing.
+        texts: Whether texts of the data may be shown (the mistakes quote them).
+    """
+    from nshot.report import charts
+
+    page = read(record)
+    script, style = _own_file("report.js"), _own_file("report.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    axis = charts.forest_range(page)
+    looks = charts.styles(page)
+    both = (True, False)
+    return _template().render(
+        record=page,
+        verdict=page.verdict,
+        details=page.details,
+        w=wording,
+        places=wording.decimals(page),
+        metric=wording.metric_name(page),
+        style=style,
+        script=script,
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+        looks=looks,
+        samples={name: charts.sample(look) for name, look in looks.items()},
+        curves=[chart for is_wide in both if (chart := charts.curves(page, is_wide))],
+        costs=[
+            drawn
+            for what in ("fit", "latency")
+            if (drawn := [c for wide in both if (c := charts.cost(page, what, wide))])
+        ],
+        forests={entry.candidate: charts.forest(page, entry, looks[entry.candidate], axis) for entry in page.entries},
+        below_axis=charts.below_axis(page),
+        forest_axis=charts.forest_axis(axis),
+        other_metrics=list(
+            dict.fromkeys(name for e in page.entries for name in e.scores if name != page.verdict.metric)
+        ),
+        calibration=charts.calibration(page.details.calibration.bins),
+        heat=charts.heat(page.details.confusion) if _WHOLE_MATRIX < _size(page) <= _LARGEST_PICTURE else None,
+        is_small=0 < _size(page) <= _WHOLE_MATRIX,
+        pairs=wording.confused_pairs(page.details.confusion),
+        most_pairs=_MOST_PAIRS,
+        classes=sorted(page.details.per_class, key=lambda row: (row.f1 is None, row.f1, row.label))[:_MOST_CLASSES],
+        mistakes=page.details.mistakes[:_MOST_MISTAKES],
+        texts=texts,
+        time_spent=_time_spent(page),
+        targets=[
+            t for t in wording.TARGETS if any(point.target == t for c in page.curves for _, _, point in c.measured)
+        ],
+        roles=[role for role in wording.ROLES if any(look.role == role for look in looks.values())],
+    )
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nshot.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _own_file(name: str) -> str:
+    return files("nshot.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _size(record: Record) -> int:
+    confusion = record.details.confusion
+    return len(confusion.labels) if confusion.complete else 0
+
+
+def _time_spent(record: Record) -> list[tuple[str, float, int]]:
+    """Return seconds and number of fits by candidate, the longest first."""
+    spent: dict[str, tuple[float, int]] = {}
+    for fit in record.details.timeline:
+        so_far, fits = spent.get(fit.candidate, (0.0, 0))
+        spent[fit.candidate] = (so_far + fit.seconds, fits + 1)
+    return sorted(((name, total, fits) for name, (total, fits) in spent.items() if name), key=lambda row: -row[1])

@@ -1,0 +1,263 @@
+"""The whole report as Markdown, for a pull request, a wiki or a terminal pager."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nshot.report import wording
+from nshot.report.record import Record, read
+
+_MOST_PAIRS = 20
+_SMALL = 12
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#~!])")
+
+
+def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
+    """Return the report as Markdown.
+
+    Args:
+        record: ``{"verdict": ..., "details": ...}``; every key may be missing.
+        texts: Whether texts of the data may be shown (the mistakes quote them).
+    """
+    read_record = read(record)
+    sections = (
+        _verdict(read_record),
+        _scores_by_labels(read_record),
+        _leaderboard(read_record),
+        _crossovers(read_record),
+        _confusion(read_record),
+        _per_class(read_record),
+        _mistakes(read_record, texts),
+        _calibration(read_record),
+        _checks(read_record),
+        _left_out(read_record),
+        _reproduce(read_record),
+    )
+    return "\n\n".join("\n".join(lines).strip("\n") for lines in sections if lines) + "\n"
+
+
+def _plain(words: str) -> str:
+    """Return text from the data so that Markdown and the HTML made of it show it as it is."""
+    return _SPECIAL.sub(r"\\\1", words).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _code(words: str) -> str:
+    """Return a name in a code span that no backtick in it can end."""
+    if not words:
+        return ""
+    longest = max((len(run) for run in re.findall("`+", words)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if longest else ""
+    return f"{fence}{padding}{words}{padding}{fence}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> list[str]:
+    rule = ["---:" if i in numeric else "---" for i in range(len(head))]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (head, rule, *rows)]
+
+
+def _verdict(record: Record) -> list[str]:
+    data = record.details.data
+    name, backbone = wording.pick_words(record)
+    if record.verdict.pick:
+        lines = [f"# Pick {_code(name)}" + (f" on {_code(backbone)}" if backbone else "")]
+        cost = wording.pick_cost(record)
+        facts = [f"**{_plain(wording.pick_score(record))}**" if wording.pick_score(record) else "", cost]
+        pick = record.verdict.pick
+        if pick.n_labels is not None:
+            facts.append(f"measured with {wording.plural(pick.n_labels, 'label')}")
+        if pick.target:
+            facts.append(f"target: {pick.target}")
+        lines += ["", " · ".join(filter(None, facts))]
+    else:
+        lines = ["# No pick", "", wording.no_pick(record)]
+    facts_line = " · ".join(filter(None, [wording.data_facts(record), wording.protocol(record)]))
+    lines += ["", f"{_code(data.name)}: {_plain(facts_line)}" if facts_line else _code(data.name)]
+    if data.recognised:
+        lines += ["", _plain(data.recognised)]
+    said = [*record.verdict.because, wording.shipped(record), wording.corrected(record)]
+    if any(said):
+        lines += ["", "## Why", "", *(f"- {_plain(words)}" for words in said if words)]
+    ahead = [*wording.next_sentences(record), wording.resolution(record)]
+    if any(ahead):
+        lines += ["", "## Next", "", *(f"- {_plain(words)}" for words in ahead if words)]
+    return lines
+
+
+def _scores_by_labels(record: Record) -> list[str]:
+    numbers, places = record.numbers_of_labels, wording.decimals(record)
+    if not numbers:
+        return []
+    marks: list[str] = []
+    rows = []
+    for curve in record.curves:
+        found = {n: (value, point) for n, value, point in curve.measured}
+        cells = []
+        for n in numbers:
+            if n not in found:
+                cells.append("")
+                continue
+            value, point = found[n]
+            cell = wording.with_interval(value, point.interval, places)
+            if point.marked:
+                if point.marked not in marks:
+                    marks.append(point.marked)
+                cell += f" ({marks.index(point.marked) + 1})"
+            cells.append(_plain(cell))
+        rows.append([_code(record.short(curve.candidate)), *cells, record.role(curve.candidate)])
+    head = ["candidate", *(wording.count(n) for n in numbers), "role"]
+    lines = [f"## {_plain(wording.metric_name(record))} by number of labels", ""]
+    if record.details.data.metric_explained:
+        lines += [_plain(record.details.data.metric_explained), ""]
+    lines += _table(head, rows, numeric=range(1, len(numbers) + 1))
+    if marks:
+        lines += ["", *(f"({i}) {_plain(mark)}  " for i, mark in enumerate(marks, 1))]
+    targets = {point.target for curve in record.curves for point in curve.points if point.target in wording.TARGETS}
+    if targets:
+        lines += ["", *(f"- *{target}*: {wording.TARGETS[target]}" for target in sorted(targets))]
+    return lines
+
+
+def _leaderboard(record: Record) -> list[str]:
+    entries, places = record.entries, wording.decimals(record)
+    if not entries:
+        return []
+    others = list(dict.fromkeys(name for entry in entries for name in entry.scores if name != record.verdict.metric))
+    has_money = any(entry.money is not None for entry in entries)
+    head = ["candidate", "family", "labels", "repeats", "target", wording.metric_name(record), "versus best", "role"]
+    head += ["fit", f"per {wording.unit(record, 1)}", "peak memory", "size", *(["money"] if has_money else [])]
+    head += [wording.METRICS.get(name, name) for name in others]
+    rows = []
+    for entry in entries:
+        versus = entry.versus_best
+        role = record.role(entry.candidate)
+        row = [
+            _code(record.short(entry.candidate)),
+            _plain(entry.family),
+            wording.count(entry.n_labels),
+            wording.count(entry.repeats),
+            _plain(entry.target),
+            _plain(wording.with_interval(entry.score, entry.interval, places)),
+            _plain(f"{wording.signed(versus.mean, places)} {wording.signed_interval(versus.interval, places)}")
+            if versus
+            else "",
+            f"**{role}**" if role == "pick" else _plain(role),
+            wording.fit_time(entry),
+            wording.milliseconds(entry.milliseconds_per_example),
+            wording.size(entry.peak_memory_bytes),
+            wording.size(entry.artefact_bytes),
+        ]
+        row += [wording.score(entry.money)] if has_money else []
+        for name in others:
+            other = entry.scores.get(name)
+            row.append(_plain(wording.with_interval(other.score, other.interval, places)) if other else "")
+        rows.append(row)
+    roles = [role for role in wording.ROLES if any(record.role(entry.candidate) == role for entry in entries)]
+    return [
+        "## All candidates",
+        "",
+        *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9, 10, 11)),
+        "",
+    ] + [f"- *{role}*: {wording.ROLES[role]}" for role in roles]
+
+
+def _crossovers(record: Record) -> list[str]:
+    said = wording.crossover_sentences(record)
+    return ["## Crossovers", "", *(f"- {_plain(words)}" for words in said)] if said else []
+
+
+def _confusion(record: Record) -> list[str]:
+    confusion = record.details.confusion
+    if not confusion.complete:
+        return []
+    lines = ["## Confusions", ""]
+    if len(confusion.labels) <= _SMALL:
+        head = ["label \\ answer", *(_plain(label) for label in confusion.labels)]
+        rows = [
+            [_plain(label), *(wording.count(cell) if cell else "" for cell in row)]
+            for label, row in zip(confusion.labels, confusion.matrix, strict=True)
+        ]
+        lines += [*_table(head, rows, numeric=range(1, len(head))), ""]
+    pairs = wording.confused_pairs(confusion)[:_MOST_PAIRS]
+    if not pairs:
+        return [*lines, "No answer was wrong."]
+    rows = [
+        [_plain(pair.label), _plain(pair.predicted), wording.count(pair.count), wording.percent(pair.share)]
+        for pair in pairs
+    ]
+    return [*lines, *_table(["label", "answered", "times", "of the label"], rows, numeric=(2, 3))]
+
+
+def _per_class(record: Record) -> list[str]:
+    rows = [
+        [
+            _plain(row.label),
+            wording.score(row.precision),
+            wording.score(row.recall),
+            wording.score(row.f1),
+            wording.count(row.support),
+        ]
+        for row in record.details.per_class
+    ]
+    head = ["label", "precision", "recall", "F1", "test rows"]
+    return ["## Each label", "", *_table(head, rows, numeric=(1, 2, 3, 4))] if rows else []
+
+
+def _mistakes(record: Record, texts: bool) -> list[str]:
+    mistakes = record.details.mistakes
+    if not mistakes:
+        return []
+    head = ["row", *(["text"] if texts else []), "label", "answered", "probability"]
+    rows = [
+        [
+            wording.count(mistake.row),
+            *([_plain(mistake.text)] if texts else []),
+            _plain(mistake.label),
+            _plain(mistake.predicted),
+            wording.percent(mistake.probability),
+        ]
+        for mistake in mistakes
+    ]
+    note = [] if texts else ["", "The texts were left out on request."]
+    return ["## Most confident mistakes", "", *_table(head, rows, numeric=(0, len(head) - 1)), *note]
+
+
+def _calibration(record: Record) -> list[str]:
+    calibration = record.details.calibration
+    bins = [part for part in calibration.bins if part.count]
+    if not bins:
+        return []
+    lines = ["## Can its probabilities be trusted?", ""]
+    if calibration.ece is not None:
+        lines += [f"{_plain(wording.calibration_sentence(calibration.ece))}", ""]
+    rows = [[wording.percent(b.confidence), wording.percent(b.accuracy), wording.count(b.count)] for b in bins]
+    return lines + _table(["it says", "it is right", "answers"], rows, numeric=(0, 1, 2))
+
+
+def _checks(record: Record) -> list[str]:
+    lines = []
+    for check in record.verdict.checks:
+        words = " ".join(filter(None, [check.explanation, check.advice]))
+        lines.append(f"- **{_plain(check.code)} {_plain(check.title)}** ({_plain(check.severity)}): {_plain(words)}")
+    return ["## Checks", "", *lines] if lines else []
+
+
+def _left_out(record: Record) -> list[str]:
+    lines = wording.left_out(record.verdict.skipped, record)
+    return ["## Left out", "", *(f"- {_code(what)}: {_plain(why)}" for what, why in lines)] if lines else []
+
+
+def _reproduce(record: Record) -> list[str]:
+    facts = wording.reproduce_facts(record)
+    command = record.details.reproduce.command
+    if not facts and not command:
+        return []
+    fenced = ["```sh", command.replace("```", "'''"), "```", ""] if command else []
+    return [
+        "## How to get the same figures",
+        "",
+        *fenced,
+        *(f"- {_plain(name)}: {_plain(value)}" for name, value in facts),
+    ]

@@ -1,0 +1,425 @@
+"""The record of a comparison as the reports read it.
+
+A record comes from a file as often as from the program itself, and an interrupted study leaves parts of it out.
+So every key may be absent, None or not a number, and is then its default; text is made safe to show once, here:
+no control characters, no lone surrogates, no names or texts of any length.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from nshot import metrics
+
+LONGEST_NAME = 120
+LONGEST_SENTENCE = 2_000
+LONGEST_TEXT = 600
+
+# Terminal control codes, bidirectional overrides (they can make a label read as another) and halves of characters.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def printable(value: Any, longest: int) -> str:
+    """Return `value` as one line that can be shown anywhere, cut to `longest` characters."""
+    words = str(value)
+    cut = words[: longest * 2]  # before the slow part: a text may have megabytes
+    line = " ".join(_UNPRINTABLE.sub("\ufffd", cut).split())
+    return line if len(line) <= longest and len(words) == len(cut) else line[: longest - 1].rstrip() + "…"
+
+
+def _name(value: Any) -> str:
+    return printable(value, LONGEST_NAME)
+
+
+def _sentence(value: Any) -> str:
+    return printable(value, LONGEST_SENTENCE)
+
+
+def _text(value: Any) -> str:
+    return printable(value, LONGEST_TEXT)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _both_ends(value: Any) -> Any:
+    if value is None or len(value) != 2 or any(_missing(end) for end in value):
+        return None
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Sentence = Annotated[str, BeforeValidator(_sentence)]
+Text = Annotated[str, BeforeValidator(_text)]
+Ends = Annotated[tuple[float, float] | None, BeforeValidator(_both_ends)]
+
+
+class Part(BaseModel):
+    """A part of the record: what is missing is the default, what is unknown is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_there(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {key: value for key, value in values.items() if not _missing(value)}
+        return values
+
+
+class Pick(Part):
+    """The candidate to take."""
+
+    candidate: Name
+    method: Name = ""
+    family: Name = ""
+    backbone: Name = ""
+    n_labels: int | None = None
+    target: Name = ""
+    score: float | None = None
+    interval: Ends = None
+    score_as_measured: float | None = None
+
+
+class Scored(Part):
+    """A score and what it may be."""
+
+    score: float | None = None
+    interval: Ends = None
+
+
+class Difference(Part):
+    """A paired difference and what it may be."""
+
+    mean: float | None = None
+    interval: Ends = None
+
+
+class Entry(Part):
+    """A candidate at its largest measured number of labels."""
+
+    candidate: Name = ""
+    method: Name = ""
+    family: Name = ""
+    backbone: Name = ""
+    n_labels: int | None = None
+    repeats: int | None = None
+    target: Name = ""
+    score: float | None = None
+    interval: Ends = None
+    scores: dict[Name, Scored] = {}
+    versus_best: Difference | None = None
+    distinguishable: bool | None = None
+    status: Name = "complete"
+    fit_seconds: float | None = None
+    milliseconds_per_example: float | None = None
+    peak_memory_bytes: float | None = None
+    artefact_bytes: float | None = None
+    money: float | None = None
+
+
+class Crossover(Part):
+    """Where one candidate overtakes another."""
+
+    before: Name = Field("", alias="from")
+    after: Name = Field("", alias="to")
+    n_labels: float | None = None
+    interval: Ends = None
+
+
+class Gain(Part):
+    """What more labels are expected to add."""
+
+    n_labels: float | None = None
+    gain: float | None = None
+    interval: Ends = None
+
+
+class Finding(Part):
+    """A check that has something to say."""
+
+    code: Name = ""
+    title: Name = ""
+    severity: Name = "note"
+    explanation: Sentence = ""
+    advice: Sentence = ""
+    rows: tuple[int, ...] = ()
+    count: int = 0
+
+
+class Skipped(Part):
+    """What was not run, and why."""
+
+    candidate: Name = ""
+    n_labels: int | None = None
+    reason: Sentence = ""
+
+
+class Verdict(Part):
+    """What the comparison supports."""
+
+    task: Name = "classify"
+    metric: Name = ""
+    n_labels: int | None = None
+    n_test: int | None = None
+    model_n_labels: int | None = None
+    pick: Pick | None = None
+    because: tuple[Sentence, ...] = ()
+    leaderboard: tuple[Entry, ...] = ()
+    crossovers: tuple[Crossover, ...] = ()
+    more_labels: tuple[Gain, ...] = ()
+    smallest_detectable_difference: float | None = None
+    checks: tuple[Finding, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    seconds: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_empty_pick_is_none(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not (values.get("pick") or {}).get("candidate"):
+            return {key: value for key, value in values.items() if key != "pick"}
+        return values
+
+
+class LabelCount(Part):
+    """A label of the data and how often it occurs."""
+
+    label: Name = ""
+    count: int = 0
+    description: Sentence = ""
+
+
+class Data(Part):
+    """What was compared on."""
+
+    name: Name = "data"
+    rows: int | None = None
+    text: Name = ""
+    label: Name = ""
+    n_train: int | None = None
+    n_test: int | None = None
+    recognised: Sentence = ""
+    labels: tuple[LabelCount, ...] = ()
+    protocol: Sentence = ""
+    metric_name: Name = ""
+    metric_explained: Sentence = ""
+
+
+class Point(Part):
+    """A measured point of a learning curve; `marked` says what its interval leaves out."""
+
+    n_labels: int | None = None
+    score: float | None = None
+    interval: Ends = None
+    repeats: int | None = None
+    target: Name = ""
+    marked: Sentence = ""
+
+
+class BandPoint(Part):
+    """A point of the fitted curve with its band."""
+
+    n_labels: float | None = None
+    score: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Curve(Part):
+    """A candidate's scores over the number of labels."""
+
+    candidate: Name = ""
+    family: Name = ""
+    points: tuple[Point, ...] = ()
+    band: tuple[BandPoint, ...] = ()
+    role: Name = ""
+
+    @cached_property
+    def measured(self) -> tuple[tuple[int, float, Point], ...]:
+        """Return number of labels, score and point of every point that has both, by number of labels."""
+        found: dict[int, tuple[int, float, Point]] = {}
+        for point in self.points:
+            if point.n_labels is not None and point.score is not None:
+                found[point.n_labels] = (point.n_labels, point.score, point)
+        return tuple(found[n] for n in sorted(found))
+
+    @property
+    def needs_no_labels(self) -> bool:
+        """Whether it was measured without labels only, so that its score is the same for any number of them."""
+        return bool(self.measured) and all(n == 0 for n, _, _ in self.measured)
+
+
+class Confusion(Part):
+    """How often each label (row) was answered with each label (column)."""
+
+    labels: tuple[Name, ...] = ()
+    matrix: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a matrix and it is square."""
+        n = len(self.labels)
+        return n > 0 and len(self.matrix) == n and all(len(row) == n for row in self.matrix)
+
+
+class ClassScore(Part):
+    """The pick's scores for one label."""
+
+    label: Name = ""
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    support: int = 0
+
+
+class Mistake(Part):
+    """A test example that the pick answered wrongly."""
+
+    row: int | None = None
+    text: Text = ""
+    label: Name = ""
+    predicted: Name = ""
+    probability: float | None = None
+
+
+class Bin(Part):
+    """Answers of about the same probability."""
+
+    confidence: float | None = None
+    accuracy: float | None = None
+    count: int = 0
+
+
+class Calibration(Part):
+    """How far the pick's probabilities can be taken at their word."""
+
+    ece: float | None = None
+    bins: tuple[Bin, ...] = ()
+
+
+class Reproduce(Part):
+    """What it takes to get the same figures again."""
+
+    command: Sentence = ""
+    seed: int | None = None
+    versions: dict[Name, Any] = {}
+    machine: dict[Name, Any] = {}
+    data_fingerprint: Name = ""
+
+
+class TimeSpent(Part):
+    """One fit on the clock."""
+
+    candidate: Name = ""
+    n_labels: int | None = None
+    seconds: float = 0.0
+
+
+class Outputs(Part):
+    """Where things were written."""
+
+    report: Sentence = ""
+    model: Sentence = ""
+    predict: Sentence = ""
+
+
+class Details(Part):
+    """What the verdict rests on."""
+
+    data: Data = Data()
+    curves: tuple[Curve, ...] = ()
+    confusion: Confusion = Confusion()
+    per_class: tuple[ClassScore, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+    calibration: Calibration = Calibration()
+    reproduce: Reproduce = Reproduce()
+    timeline: tuple[TimeSpent, ...] = ()
+    outputs: Outputs = Outputs()
+
+
+_ROLES = ("pick", "same", "behind", "stopped")
+
+
+class Record(Part):
+    """A verdict and the details behind it."""
+
+    verdict: Verdict = Verdict()
+    details: Details = Details()
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """Return the leaderboard: the pick, then what is the same, what is behind, what was stopped; best first."""
+
+        def place(entry: Entry) -> tuple[int, float, str]:
+            role = self.role(entry.candidate)
+            rank = _ROLES.index(role) if role in _ROLES else len(_ROLES)
+            score = entry.score if entry.score is not None else -math.inf
+            return rank, (score if self.lower_is_better else -score), entry.candidate
+
+        return tuple(sorted((entry for entry in self.verdict.leaderboard if entry.candidate), key=place))
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the curves that have a point, in the order of the leaderboard."""
+        order = {entry.candidate: i for i, entry in enumerate(self.entries)}
+        drawn = [curve for curve in self.details.curves if curve.measured and curve.candidate]
+        return tuple(sorted(drawn, key=lambda curve: order.get(curve.candidate, len(order))))
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the metric is an error."""
+        name = self.verdict.metric
+        return name in metrics.names() and not metrics.get(name).higher_is_better
+
+    @cached_property
+    def picked(self) -> Entry | None:
+        """Return the pick's place in the leaderboard."""
+        pick = self.verdict.pick
+        return next((e for e in self.verdict.leaderboard if pick and e.candidate == pick.candidate), None)
+
+    def role(self, candidate: str) -> str:
+        """Return how the candidate stands: pick, same, behind, stopped, or the status of one that did not complete."""
+        entry = next((e for e in self.verdict.leaderboard if e.candidate == candidate), None)
+        said = next((c.role for c in self.details.curves if c.candidate == candidate and c.role), None)
+        if self.verdict.pick and candidate == self.verdict.pick.candidate:
+            return "pick"
+        if entry and entry.status != "complete":
+            return entry.status
+        if said:
+            return said
+        return "same" if entry and entry.distinguishable is False else "behind"
+
+    @cached_property
+    def families(self) -> dict[str, str]:
+        """Return the family of every candidate that the record knows."""
+        found = {curve.candidate: curve.family for curve in self.details.curves}
+        found.update({entry.candidate: entry.family for entry in self.verdict.leaderboard if entry.family})
+        return found
+
+    @cached_property
+    def only_backbone(self) -> str:
+        """Return the short name of the backbone that all candidates with one share, or an empty string."""
+        names = {entry.backbone.rstrip("/").rsplit("/", 1)[-1] for entry in self.verdict.leaderboard if entry.backbone}
+        return names.pop() if len(names) == 1 else ""
+
+    def short(self, candidate: str) -> str:
+        """Return the candidate's name, without a backbone that says nothing because all share it."""
+        ending = f":{self.only_backbone}"
+        return candidate.removesuffix(ending) if self.only_backbone and candidate != ending else candidate
+
+    @cached_property
+    def numbers_of_labels(self) -> tuple[int, ...]:
+        """Return every number of labels that was measured."""
+        return tuple(sorted({n for curve in self.curves for n, _, _ in curve.measured}))
+
+
+def read(record: Mapping[str, Any]) -> Record:
+    """Return `record` with every missing part filled in and every text fit to be shown."""
+    return Record.model_validate(dict(record))

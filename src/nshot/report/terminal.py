@@ -1,0 +1,226 @@
+"""The verdict on a terminal: words first, then one table; the same in a pipe, without colour and without Unicode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from nshot.report import wording
+from nshot.report.record import Curve, Entry, Record, read
+
+_MOST_ROWS = 16
+_MOST_LEFT_OUT = 4
+_GAP = 2
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII = str.maketrans({"·": ";", "–": "-", "…": "~", "²": "2", "\ufffd": "?", "“": '"', "”": '"', "’": "'"})
+_ROLE_STYLES = {"pick": "bold green", "same": "", "behind": "dim"}
+
+
+def render(record: Mapping[str, Any], console: Console) -> None:
+    """Print the verdict, the table of scores by labels, and where the files are.
+
+    Args:
+        record: ``{"verdict": ..., "details": ...}``; every key may be missing.
+        console: Where to print; its width, colours and encoding are respected.
+    """
+    page = _Page(read(record), console)
+    page.data()
+    page.verdict()
+    page.table()
+    page.left_out()
+    page.paths()
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    cells: Sequence[str]
+    width: int
+    is_left: bool = False
+
+
+class _Page:
+    def __init__(self, record: Record, console: Console) -> None:
+        self.record = record
+        self.console = console
+        self.ascii = not console.encoding.lower().startswith("utf")
+        self.separator = "; " if self.ascii else " · "
+
+    def text(self, words: str, style: str = "") -> Text:
+        return Text(words.translate(_ASCII).encode("ascii", "replace").decode() if self.ascii else words, style)
+
+    def packed(self, parts: Sequence[Text], room: int, gap: int) -> list[Text]:
+        """Return the parts joined into as few lines as they fit on, in order."""
+        lines: list[Text] = []
+        for part in parts:
+            if lines and lines[-1].cell_len + gap + part.cell_len <= room:
+                lines[-1] = Text(" " * gap).join([lines[-1], part])
+            else:
+                lines.append(part)
+        return lines
+
+    def wrapped(self, words: Text, indent: int, hanging: int = 0) -> None:
+        width = max(20, self.console.width - indent - hanging)
+        for i, row in enumerate(words.wrap(self.console, width)):
+            row.rstrip()
+            self.console.print(Text(" " * (indent + (hanging if i else 0))) + row, soft_wrap=True)
+
+    def data(self) -> None:
+        data = self.record.details.data
+        parts = [self.text(data.name, "bold")]
+        parts += [self.text(words) for words in (wording.data_facts(self.record),) if words]
+        parts += [self.text(words, "dim") for words in (wording.protocol(self.record),) if words]
+        for row in self.packed(parts, self.console.width, 3):
+            self.wrapped(row, 0)
+        found = wording.checks_line(self.record).replace(" · ", self.separator)
+        if found:
+            self.wrapped(self.text(f"{found}{self.separator}details in the report", "yellow"), 2)
+        self.console.print()
+
+    def verdict(self) -> None:
+        record = self.record
+        if record.verdict.pick is None:
+            self.said("Pick", [self.text(wording.no_pick(record), "bold")])
+        else:
+            name, backbone = wording.pick_words(record)
+            words = self.text(name, "bold green")
+            if backbone:
+                words.append_text(self.text(f" on {backbone}"))
+            if record.verdict.pick.family:
+                words.append_text(self.text(f" ({record.verdict.pick.family})"))
+            score, cost = self.text(wording.pick_score(record), "bold"), self.text(wording.pick_cost(record))
+            parts = [part for part in (words, score, cost) if part.plain]
+            self.said("Pick", self.packed(parts, self.console.width - 9, 4))
+        why = [*record.verdict.because, *filter(None, [wording.shipped(record)])]
+        self.said("Why", [self.text(words) for words in why])
+        ahead = [*wording.next_sentences(record), *filter(None, [wording.resolution(record)])]
+        self.said("Next", [self.text(words) for words in ahead])
+        self.console.print()
+
+    def said(self, key: str, paragraphs: Sequence[Text]) -> None:
+        for i, paragraph in enumerate(paragraphs):
+            head = Text(f"  {key if i == 0 else '':<7}", "bold")
+            for j, row in enumerate(paragraph.wrap(self.console, max(20, self.console.width - 9))):
+                row.rstrip()
+                self.console.print((head if j == 0 else Text(" " * 9)) + row, soft_wrap=True)
+
+    def table(self) -> None:
+        """Print every candidate's scores by number of labels, its costs and how it stands."""
+        record = self.record
+        rows = _rows(record)
+        if not rows:
+            return
+        shown, numbers = rows[:_MOST_ROWS], record.numbers_of_labels
+        by_labels = [[_cell(curve, n) for _, _, curve in shown] for n in numbers]
+        widths = [max(4, *map(len, (wording.count(n), *cells))) for n, cells in zip(numbers, by_labels, strict=True)]
+        heading = f"{wording.metric_name(record)} by labels"
+        names = [record.short(candidate) for candidate, _, _ in shown]
+        head = _Column(heading, names, max(len(heading), min(34, max(map(cell_len, names)))), is_left=True)
+        costs = self._costs([entry for _, entry, _ in shown])
+        roles = [record.role(candidate) for candidate, _, _ in shown]
+        last = _Column("", ["<- pick" if role == "pick" else role for role in roles], 7, is_left=True)
+
+        room = self.console.width - 2 - sum(column.width + _GAP for column in (head, *costs)) - last.width
+        kept = _kept(widths, room)
+        scores = [_Column(wording.count(numbers[i]), by_labels[i], widths[i]) for i in kept]
+        columns = [head, *scores, *costs, last]
+        if not self.ascii and len(numbers) > 2 and room >= sum(widths[i] + _GAP for i in kept) + len(numbers) + _GAP:
+            lowest, highest = _range(record.curves)
+            curves = [_sparkline(_at(curve, numbers), lowest, highest) for _, _, curve in shown]
+            columns.insert(1 + len(scores), _Column("", curves, len(numbers), is_left=True))
+
+        self._row([column.title for column in columns], columns, "dim")
+        for i, role in enumerate(roles):
+            self._row([column.cells[i] for column in columns], columns, _ROLE_STYLES.get(role, "dim"))
+        if len(rows) > len(shown):
+            self.wrapped(self.text(f"and {wording.count(len(rows) - len(shown))} more in the report", "dim"), 2)
+
+    def _row(self, cells: Sequence[str], columns: Sequence[_Column], style: str) -> None:
+        parts = []
+        for cell, column in zip(cells, columns, strict=True):
+            part = self.text(cell)
+            part.truncate(column.width, overflow="crop" if self.ascii else "ellipsis")
+            part.align("left" if column.is_left else "right", column.width)
+            parts.append(part)
+        row = Text("  ") + Text(" " * _GAP).join(parts)
+        row.rstrip()
+        row.stylize(style)
+        self.console.print(row, soft_wrap=True)
+
+    def _costs(self, entries: Sequence[Entry | None]) -> list[_Column]:
+        """Return the columns of fit time and latency, where either was measured for anybody."""
+        fit = [wording.fit_time(entry) if entry else wording.NOTHING for entry in entries]
+        speed = [
+            wording.milliseconds(entry.milliseconds_per_example) if entry else wording.NOTHING for entry in entries
+        ]
+        named = (("fit", fit), (f"per {wording.unit(self.record, 1)}", speed))
+        return [
+            _Column(title, ["-" if cell == wording.NOTHING else cell for cell in cells], max(map(len, (title, *cells))))
+            for title, cells in named
+            if any(cell != wording.NOTHING for cell in cells)
+        ]
+
+    def left_out(self) -> None:
+        lines = wording.left_out(self.record.verdict.skipped, self.record)
+        for what, why in lines[:_MOST_LEFT_OUT]:
+            self.wrapped(self.text(f"left out: {what} ({why.rstrip('.')})", "dim"), 2, hanging=10)
+        if len(lines) > _MOST_LEFT_OUT:
+            more = wording.count(len(lines) - _MOST_LEFT_OUT)
+            self.wrapped(self.text(f"and {more} more left out; the report lists them", "dim"), 2)
+
+    def paths(self) -> None:
+        outputs = self.record.details.outputs
+        named = (("report", outputs.report), ("model", outputs.model), ("try", outputs.predict))
+        parts = [self.text(f"{key:<6}  ", "bold").append_text(self.text(path)) for key, path in named if path]
+        if not parts:
+            return
+        self.console.print()
+        tight = [self.text(f"{key}  ", "bold").append_text(self.text(path)) for key, path in named if path]
+        if sum(part.cell_len for part in tight) + 6 * (len(tight) - 1) + 2 <= self.console.width:
+            self.console.print(Text("  ") + Text("      ").join(tight), soft_wrap=True)
+        else:  # a path is never broken: it is there to be copied
+            for part in parts:
+                self.console.print(Text("  ") + part, soft_wrap=True)
+
+
+def _rows(record: Record) -> list[tuple[str, Entry | None, Curve | None]]:
+    """Return every candidate with its place in the leaderboard and its curve, where it has them."""
+    curves = {curve.candidate: curve for curve in record.curves}
+    entries = {entry.candidate: entry for entry in record.entries}
+    names = [*entries, *(name for name in curves if name not in entries)]
+    return [(name, entries.get(name), curves.get(name)) for name in names]
+
+
+def _at(curve: Curve | None, numbers: Sequence[int]) -> list[float | None]:
+    return wording.scores_at(curve, numbers) if curve else [None] * len(numbers)
+
+
+def _cell(curve: Curve | None, n_labels: int) -> str:
+    value = _at(curve, [n_labels])[0]
+    return "-" if value is None else wording.brief_score(value)
+
+
+def _kept(widths: Sequence[int], room: int) -> list[int]:
+    """Return the positions of as many columns as fit into `room`: both ends first, the others evenly spread."""
+    for n_kept in range(len(widths), 1, -1):
+        positions = sorted({round(i * (len(widths) - 1) / (n_kept - 1)) for i in range(n_kept)})
+        if sum(widths[i] + _GAP for i in positions) <= room:
+            return positions
+    return [len(widths) - 1] if widths else []
+
+
+def _range(curves: Sequence[Curve]) -> tuple[float, float]:
+    values = [value for curve in curves for _, value, _ in curve.measured]
+    return (min(values), max(values)) if values else (0.0, 1.0)
+
+
+def _sparkline(values: Sequence[float | None], lowest: float, highest: float) -> str:
+    """Return one block per number of labels, on the scale that all candidates share."""
+    spread = (highest - lowest) or 1.0
+    top = len(_BLOCKS) - 1
+    return "".join(" " if value is None else _BLOCKS[round((value - lowest) / spread * top)] for value in values)

@@ -1,0 +1,410 @@
+"""How numbers look and what things are called, the same in the terminal, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from nshot.report.record import Confusion, Curve, Entry, Gain, Record, Skipped, printable
+
+NOTHING = "–"
+
+METRICS = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "mcc": "MCC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "expected_calibration_error": "calibration error",
+    "average_precision": "average precision",
+    "auroc": "area under the ROC curve",
+    "entity_f1": "entity F1",
+    "exact_match": "exact match",
+    "token_f1": "token F1",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "r2": "R²",
+}
+
+TARGETS = {
+    "this model": "the score of the very model that was fitted, on rows like the test rows",
+    "a fresh draw": "what to expect of as many labels drawn afresh from the same source",
+    "this pool": "the score with labels from this data; it makes no claim about other labels",
+    "the next labels": "what to expect after labelling that many more examples",
+}
+
+ROLES = {
+    "pick": "the cheapest way that is not worth improving on",
+    "same": "cannot be told apart from the best on this test",
+    "behind": "distinguishably worse than the best, or worse by more than is worth paying for",
+    "stopped": "clearly behind early on, so the rest of its runs was not made",
+    "failed": "a run did not finish; see what was left out",
+}
+
+FAMILIES = ("zero-shot", "few-shot", "fine-tuning", "unsupervised", "from-scratch", "baseline")
+
+
+def count(number: float | None) -> str:
+    """Return a whole number with thousands separators: ``1,204``."""
+    return NOTHING if number is None else f"{round(number):,}"
+
+
+def plural(number: float, singular: str, several: str | None = None) -> str:
+    """Return ``1 label`` or ``1,204 labels``."""
+    return f"{count(number)} {singular if round(number) == 1 else several or singular + 's'}"
+
+
+def score(value: float | None, decimals: int = 2) -> str:
+    """Return a score: ``0.86``; beyond what a share can be, three significant digits (``23.4``, ``1,250``)."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 1.5:
+        decimals = max(0, 2 - int(size >= 10) - int(size >= 100))
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "", 1) if float(text) == 0 else text
+
+
+def brief_score(value: float | None) -> str:
+    """Return a score for a narrow column: ``.86``, ``-.02``, ``1.0``."""
+    text = score(value)
+    if text == "1.00":
+        return "1.0"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def signed(value: float | None, decimals: int = 2) -> str:
+    """Return a difference with its sign: ``+0.02``, ``-0.01``, ``0.00``."""
+    text = score(value, decimals)
+    return text if value is None or text.startswith("-") or not text.strip("0.") else f"+{text}"
+
+
+def interval(ends: tuple[float, float] | None, decimals: int = 2) -> str:
+    """Return both ends: ``[0.83, 0.89]``; nothing for no interval."""
+    return "" if ends is None else f"[{score(ends[0], decimals)}, {score(ends[1], decimals)}]"
+
+
+def signed_interval(ends: tuple[float, float] | None, decimals: int = 2) -> str:
+    """Return both ends of a difference: ``[-0.03, +0.02]``."""
+    return "" if ends is None else f"[{signed(ends[0], decimals)}, {signed(ends[1], decimals)}]"
+
+
+def count_interval(ends: tuple[float, float] | None) -> str:
+    """Return both ends of a number of labels: ``[1,600, 5,200]``."""
+    return "" if ends is None else f"[{count(ends[0])}, {count(ends[1])}]"
+
+
+def with_interval(value: float | None, ends: tuple[float, float] | None, decimals: int = 2) -> str:
+    """Return ``0.86 [0.83, 0.89]``."""
+    return f"{score(value, decimals)} {interval(ends, decimals)}".rstrip()
+
+
+def percent(share: float | None) -> str:
+    """Return ``97 %``; what is not quite everything never reads as everything."""
+    if share is None:
+        return NOTHING
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return "< 1 %" if 0 < share < 0.005 else f"{share * 100:.0f} %"
+
+
+def _step(value: float, steps: Sequence[tuple[float, float, str]]) -> str:
+    """Return `value` in the first unit whose limit it stays below: (limit, size of the unit, name)."""
+    for limit, size, unit in steps:
+        amount = value / size
+        text = f"{amount:.1f}" if amount < 9.95 and amount != round(amount) else f"{amount:,.0f}"
+        if value < limit:
+            return f"{text} {unit}"
+    return f"{text} {unit}"
+
+
+_TIMES = (
+    (9.95e-5, 1e-6, "µs"),
+    (0.0995, 1e-3, "ms"),
+    (89.5, 1, "s"),
+    (5370, 60, "min"),
+    (172_000, 3600, "h"),
+    (float("inf"), 86_400, "days"),
+)
+_SIZES = ((999.5, 1, "B"), (999.5e3, 1e3, "kB"), (999.5e6, 1e6, "MB"), (999.5e9, 1e9, "GB"), (float("inf"), 1e12, "TB"))
+
+
+def seconds(value: float | None) -> str:
+    """Return a time: ``40 ms``, ``0.4 s``, ``56 s``, ``3 min``, ``2.5 h``."""
+    if value is None:
+        return NOTHING
+    return _step(value, _TIMES) if value > 0 else "0 s"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a latency given in milliseconds: ``0.9 ms``, ``1.2 s``."""
+    return seconds(None if value is None else value / 1000)
+
+
+def size(n_bytes: float | None) -> str:
+    """Return a size: ``1.2 MB``."""
+    return NOTHING if n_bytes is None else _step(max(n_bytes, 0.0), _SIZES)
+
+
+def fit_time(entry: Entry) -> str:
+    """Return how long the candidate takes to fit; nothing is fitted without labels."""
+    return NOTHING if entry.n_labels == 0 and not entry.fit_seconds else seconds(entry.fit_seconds)
+
+
+def metric_name(record: Record) -> str:
+    """Return what people call the metric."""
+    name = record.verdict.metric
+    return record.details.data.metric_name or METRICS.get(name) or name.replace("_", " ") or "score"
+
+
+def unit(record: Record, number: float = 2) -> str:
+    """Return what an example is called: a text where a column of texts was read, else an example."""
+    name = "text" if record.details.data.text else "example"
+    return name if number == 1 else f"{name}s"
+
+
+def decimals(record: Record) -> int:
+    """Return how many decimals the scores deserve: two, or three where the pick's interval is narrow."""
+    pick = record.verdict.pick
+    narrow = pick is not None and pick.interval is not None and pick.interval[1] - pick.interval[0] < 0.025
+    return 3 if narrow else 2
+
+
+def listed(names: Iterable[str], most: int = 0) -> str:
+    """Return ``a, b and c``; with `most`, no more than that many and the number of others."""
+    words = list(names)
+    if most and len(words) > most:
+        words = [*words[:most], f"{count(len(words) - most)} more"]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1] if words else ""
+
+
+def data_facts(record: Record) -> str:
+    """Return ``1,204 texts ("message"), 12 labels ("queue")``."""
+    data = record.details.data
+    parts = []
+    if data.rows is not None:
+        parts.append(f"{count(data.rows)} {unit(record, data.rows)}" + (f' ("{data.text}")' if data.text else ""))
+    if data.labels:
+        parts.append(plural(len(data.labels), "label") + (f' ("{data.label}")' if data.label else ""))
+    return ", ".join(parts)
+
+
+def protocol(record: Record) -> str:
+    """Return how it was tested: the protocol's sentence, or the number of test examples."""
+    data, n_test = record.details.data, record.verdict.n_test
+    if data.protocol:
+        return data.protocol
+    return f"tested on {count(n_test)} {unit(record, n_test)}" if n_test is not None else ""
+
+
+def checks_line(record: Record) -> str:
+    """Return the codes and titles of what the checks found, notes last."""
+    order = {"error": 0, "issue": 1, "note": 2}
+    checks = sorted(record.verdict.checks, key=lambda check: order.get(check.severity, 3))
+    return " · ".join(f"{check.code} {check.title}".strip() for check in checks)
+
+
+def pick_words(record: Record) -> tuple[str, str]:
+    """Return the pick's name and what it stands on: ``("primed_probe", "all-MiniLM-L6-v2")``."""
+    pick = record.verdict.pick
+    if pick is None:
+        return "", ""
+    backbone = pick.backbone.rstrip("/").rsplit("/", 1)[-1]
+    return pick.candidate.removesuffix(f":{backbone}") if backbone else pick.candidate, backbone
+
+
+def pick_score(record: Record) -> str:
+    """Return ``macro F1 0.86 [0.83, 0.89]`` of the pick."""
+    pick = record.verdict.pick
+    if pick is None or pick.score is None:
+        return ""
+    return f"{metric_name(record)} {with_interval(pick.score, pick.interval, decimals(record))}"
+
+
+def pick_cost(record: Record) -> str:
+    """Return ``fits in 0.4 s, 0.9 ms a text``."""
+    entry = record.picked
+    parts = []
+    if entry and fit_time(entry) != NOTHING:
+        parts.append(f"fits in {fit_time(entry)}")
+    elif entry and entry.n_labels == 0:
+        parts.append("nothing to fit")
+    if entry and entry.milliseconds_per_example is not None:
+        parts.append(f"{milliseconds(entry.milliseconds_per_example)} a {unit(record, 1)}")
+    return ", ".join(parts)
+
+
+def no_pick(record: Record) -> str:
+    """Return what to say where there is no pick."""
+    if not record.verdict.leaderboard:
+        return "Nothing was measured, so there is nothing to pick."
+    return "No candidate can be picked; the table shows what was measured."
+
+
+def corrected(record: Record) -> str:
+    """Return what was done about the score of the winner, or nothing."""
+    pick = record.verdict.pick
+    if pick is None or pick.score is None or pick.score_as_measured is None:
+        return ""
+    places = max(decimals(record), 3)
+    if score(pick.score, places) == score(pick.score_as_measured, places):
+        return ""
+    return (
+        f"Measured {score(pick.score_as_measured, places)}, printed {score(pick.score, places)}: "
+        "the best of several looks a little better than it is, and that is taken off."
+    )
+
+
+def shipped(record: Record) -> str:
+    """Return what the saved model was fitted on where that is not what was measured, or nothing."""
+    verdict = record.verdict
+    n_measured = verdict.pick.n_labels if verdict.pick else None
+    if not n_measured or verdict.model_n_labels is None or n_measured == verdict.model_n_labels:
+        return ""
+    return (
+        f"The score was measured with {plural(n_measured, 'label')}; the saved model was fitted on all "
+        f"{count(verdict.model_n_labels)}."
+    )
+
+
+def crossover_sentences(record: Record) -> list[str]:
+    """Return one sentence for each crossover."""
+    said = []
+    for crossing in record.verdict.crossovers:
+        if crossing.n_labels is None or not crossing.after:
+            continue
+        reach = count_interval(crossing.interval)
+        today = record.verdict.n_labels
+        is_past = today is not None and crossing.n_labels <= today
+        before = f" {record.short(crossing.before)}" if crossing.before else ""
+        verb = "overtakes" if is_past else "is expected to overtake"
+        words = f"{record.short(crossing.after)} {verb}{before} at about {plural(crossing.n_labels, 'label')}"
+        said.append(f"{words} {reach}".rstrip() + ".")
+    return said
+
+
+def gain_sentence(record: Record, more: Gain) -> str:
+    """Return what the labels up to ``more.n_labels`` are worth, or nothing."""
+    today = record.verdict.n_labels
+    if more.n_labels is None or more.gain is None or (today is not None and more.n_labels <= today):
+        return ""
+    places = 2 if abs(more.gain) >= 0.01 else 3
+    worth = f"{signed(more.gain, places)} {signed_interval(more.interval, places)}".rstrip()
+    if today is None:
+        return f"With {plural(more.n_labels, 'label')} in all: {worth}."
+    extra = more.n_labels - today
+    return f"Your next {plural(extra, 'label is', 'labels are')} worth {worth} {metric_name(record)}."
+
+
+def gain_sentences(record: Record) -> list[str]:
+    """Return a sentence for each forecast of what more labels are worth."""
+    return [words for more in record.verdict.more_labels if (words := gain_sentence(record, more))]
+
+
+def next_sentences(record: Record) -> list[str]:
+    """Return what more labels would change: crossovers still ahead, then what the labels are worth."""
+    today = record.verdict.n_labels
+    ahead = [c for c in record.verdict.crossovers if c.n_labels is not None and (today is None or c.n_labels > today)]
+    coming = record.model_copy(update={"verdict": record.verdict.model_copy(update={"crossovers": tuple(ahead)})})
+    return [*crossover_sentences(coming), *gain_sentences(record)]
+
+
+def resolution(record: Record) -> str:
+    """Return the smallest difference that this test could have seen, or nothing."""
+    smallest = record.verdict.smallest_detectable_difference
+    if smallest is None:
+        return ""
+    n_test = record.verdict.n_test
+    rows = f" {count(n_test)}" if n_test else ""
+    places = 2 if smallest >= 0.01 else 3
+    return f"Differences below about {score(smallest, places)} cannot be seen with these{rows} test rows."
+
+
+def left_out(skipped: Sequence[Skipped], record: Record) -> list[tuple[str, str]]:
+    """Return what was skipped and why, each candidate and reason once, with its numbers of labels."""
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for entry in skipped:
+        found = sizes.setdefault((entry.candidate, entry.reason), [])
+        if entry.n_labels is not None:
+            found.append(entry.n_labels)
+    lines = []
+    for (candidate, reason), numbers in sizes.items():
+        at = sorted(set(numbers))
+        where = (
+            f" at {listed([count(n) for n in at], 6)} {'label' if at == [1] else 'labels'}" if at and at != [0] else ""
+        )
+        lines.append((f"{record.short(candidate) or 'something'}{where}", reason or "no reason was recorded"))
+    return lines
+
+
+def scores_at(curve: Curve, numbers: Sequence[int]) -> list[float | None]:
+    """Return the curve's score at each number of labels; one that needs no labels has its score everywhere."""
+    found = {n: value for n, value, _ in curve.measured}
+    if curve.needs_no_labels:
+        return [curve.measured[0][1] for _ in numbers]
+    return [found.get(n) for n in numbers]
+
+
+def readable_fact(name: str, value: object) -> str:
+    """Return a fact about the machine in words; sizes by their unit in the name."""
+    if name.endswith("_bytes") and isinstance(value, int | float):
+        return size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {readable_fact(str(key), part)}" for key, part in value.items())
+    return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """How often examples of `label` were answered with `predicted`; `share` of all examples of the label."""
+
+    label: str
+    predicted: str
+    count: int
+    share: float
+
+
+def confused_pairs(confusion: Confusion) -> list[ConfusedPair]:
+    """Return every pair of labels that was confused, the most frequent first."""
+    if not confusion.complete:
+        return []
+    pairs = []
+    for i, row in enumerate(confusion.matrix):
+        total = sum(row)
+        for j, times in enumerate(row):
+            if i != j and times > 0:
+                pairs.append(ConfusedPair(confusion.labels[i], confusion.labels[j], times, times / total))
+    return sorted(pairs, key=lambda pair: (-pair.count, -pair.share, pair.label, pair.predicted))
+
+
+def calibration_sentence(ece: float) -> str:
+    """Return what the expected calibration error says."""
+    return (
+        f"On average the probability it gives and the share of right answers lie {ece * 100:.1f} percentage points "
+        "apart (expected calibration error)."
+    )
+
+
+def reproduce_facts(record: Record) -> list[tuple[str, str]]:
+    """Return what decides the figures besides the command: seed, data, versions, machine, time taken."""
+    source = record.details.reproduce
+    facts = []
+    if source.seed is not None:
+        facts.append(("seed", str(source.seed)))
+    if source.data_fingerprint:
+        facts.append(("data fingerprint", source.data_fingerprint))
+    known = {name: printable(version, 60) for name, version in source.versions.items() if version}
+    if known:
+        facts.append(("versions", ", ".join(f"{name} {version}" for name, version in known.items())))
+    facts += [
+        (printable(name.removesuffix("_bytes").replace("_", " "), 60), printable(readable_fact(name, value), 300))
+        for name, value in source.machine.items()
+        if value not in (None, "", [], {})
+    ]
+    if record.verdict.seconds is not None:
+        facts.append(("time taken", seconds(record.verdict.seconds)))
+    return facts

@@ -1,0 +1,304 @@
+"""Runs a plan into the ledger, within the budget: the clock decides which runs happen, never what a run does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
+from nshot.evaluation.protocol import Design
+from nshot.study.ledger import Ledger
+from nshot.study.plan import Contender, Skipped
+from nshot.study.process import OutOfTimeError, WorkerProcess
+from nshot.study.spec import RunSpec
+from nshot.study.watch import Watch
+from nshot.study.worker import Fit, Fitted, TimeTraining
+
+_ROUNDING_UP = 1.15
+"""Estimates of a run's time are raised by this much: a run that does not end in time is lost."""
+_REPORTING_SECONDS = 4.0
+"""Kept back for the verdict, the report and the model."""
+_GRACE = 1.08
+"""A run in flight may exceed the budget by this factor before it is ended."""
+_SHARE_OF_CHEAP_REPEATS = 0.5
+"""Further repeats of the cheap candidates may take this share of the budget while trained ones wait."""
+
+ReasonToStop = Callable[[Contender, float], "str | None"]
+"""``(contender, share of its full number of draws that the rest of the budget can hold)`` -> a reason, or None."""
+
+
+@dataclass
+class Clock:
+    """How much of the budget is left."""
+
+    budget_seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self.started
+
+    def left(self, kept_back: float = 0.0) -> float:
+        """Return the seconds left for runs."""
+        return self.budget_seconds - _REPORTING_SECONDS - kept_back - self.spent
+
+    @property
+    def last_moment(self) -> float:
+        """Return the seconds after which a run in flight is ended."""
+        return self.budget_seconds * _GRACE - self.spent
+
+
+@dataclass
+class Outcome:
+    """What execution leaves besides the ledger.
+
+    Attributes:
+        executed: The specs whose runs are in the ledger, in the order of the plan.
+        skipped: What was left out, with the reason.
+        notes: What was decided on the way and why.
+    """
+
+    executed: list[RunSpec] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Execution:
+    """Executes the runs of a study.
+
+    Args:
+        worker: Fits.
+        ledger: Takes the runs; those it has already are not run again.
+        design: How the data is divided.
+        clock: The budget; None: no clock (a replay).
+        watch: Shown what is going on.
+        keep_whole: Keep the predictors fitted on all rows: one of them may be what is handed over.
+    """
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        ledger: Ledger,
+        design: Design,
+        clock: Clock | None,
+        watch: Watch,
+        *,
+        keep_whole: bool,
+    ) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._design = design
+        self._clock = clock
+        self._watch = watch
+        self._keep_whole = keep_whole
+        self._seconds: dict[tuple[str, int], float] = {}
+        self._per_example: dict[str, float] = {}
+        self.outcome = Outcome()
+
+    # ---------------------------------------------------------------------------------------- one run
+
+    def _run(self, spec: RunSpec) -> None:
+        """Execute one run, whatever comes of it; a run that is in the ledger is left as it is."""
+        known = self._ledger.get(spec.key)
+        whole = spec.n_labels in (0, self._design.n_train) and spec.repeat == 0 and spec.fold == 0
+        if known is not None and known.status == RunStatus.COMPLETE:
+            self._remember(spec, known)
+            self.outcome.executed.append(spec)
+            return
+        self._show(spec)
+        request = fit_request(spec, keep=whole and self._keep_whole, latency=whole)
+        status, reason, fitted = RunStatus.COMPLETE, None, None
+        try:
+            fitted = self._worker.ask(
+                request,
+                seconds=self._clock.last_moment if self._clock else None,
+                progress=lambda done, total, doing: self._show(spec, done, total, doing),
+            )
+        except OutOfTimeError as error:
+            self._skip(spec, str(error))
+            return
+        except OutOfMemoryError as error:
+            status, reason = RunStatus.KILLED, str(error)
+        except NshotError as error:
+            status, reason = RunStatus.FAILED, str(error)
+        run = _as_run(spec, status, reason, fitted)
+        self._ledger.append(run)
+        if run.status == RunStatus.COMPLETE:
+            self._remember(spec, run)
+            self.outcome.executed.append(spec)
+        else:
+            self._skip(spec, reason or "")
+
+    def _remember(self, spec: RunSpec, run: Run) -> None:
+        if run.cost is not None:
+            self._seconds[spec.candidate.name, spec.n_labels] = run.cost.fit_seconds + run.cost.predict_seconds
+
+    def _skip(self, spec: RunSpec, reason: str) -> None:
+        self.outcome.skipped.append(Skipped(spec.candidate.name, spec.n_labels, reason))
+
+    def _show(self, spec: RunSpec, done: int = 0, total: int = 0, doing: str = "") -> None:
+        if self._clock is None:
+            self._watch.progress(f"{spec.candidate.name}, n = {spec.n_labels:,}", 0, 0)
+            return
+        share = f" {done / total:.0%}" if total else ""
+        self._watch.progress(
+            f"{spec.candidate.name}, n = {spec.n_labels:,}{share}", self._clock.spent, self._clock.budget_seconds
+        )
+
+    # ---------------------------------------------------------------------------------------- many runs
+
+    def replay(self, specs: Iterable[RunSpec]) -> None:
+        """Execute exactly these runs, in this order."""
+        for spec in specs:
+            self._run(spec)
+
+    def cheap(self, plans: Sequence[tuple[Contender, list[RunSpec]]], *, others_wait: bool) -> None:
+        """Execute the runs of candidates that train no network.
+
+        The first repeat always runs. Further ones run while they keep to their share of the budget.
+        """
+        first = [spec for _, specs in plans for spec in specs if spec.repeat == 0]
+        further = [spec for _, specs in plans for spec in specs if spec.repeat > 0]
+        for spec in sorted(first, key=lambda spec: (spec.fold, spec.n_labels)):
+            self._run(spec)
+        share = _SHARE_OF_CHEAP_REPEATS if others_wait else 1.0
+        stopped_at: int | None = None
+        # Whole repeats of all candidates at once: intervals and pairings use complete blocks only.
+        for repeat in sorted({spec.repeat for spec in further}):
+            specs = [spec for spec in further if spec.repeat == repeat]
+            expected = sum(self._seconds.get((spec.candidate.name, spec.n_labels), 0.0) for spec in specs)
+            if self._clock is not None and self._clock.spent + expected > share * self._clock.budget_seconds:
+                known = all((run := self._ledger.get(spec.key)) and run.status == RunStatus.COMPLETE for spec in specs)
+                if not known:
+                    stopped_at = repeat
+                    break
+            for spec in sorted(specs, key=lambda spec: (spec.fold, spec.n_labels)):
+                self._run(spec)
+        if stopped_at is not None:
+            self.outcome.notes.append(
+                f"The candidates on frozen features were repeated {stopped_at} of {self._design.repeats} times; "
+                "the budget holds no more."
+            )
+
+    def trained(self, plans: Sequence[tuple[Contender, list[RunSpec]]], reason_to_stop: ReasonToStop) -> None:
+        """Execute the runs of candidates that train a network, the most telling first, as far as time allows."""
+        waiting = sorted(
+            ((contender, spec) for contender, specs in plans for spec in specs),
+            key=lambda item: (*self._urgency(item[1]), item[0].method.planned_examples(item[1].n_labels)),
+        )
+        for contender, _ in plans:
+            self.time_training(contender)
+        ended: dict[str, str] = {}
+        short: dict[tuple[str, int], float] = {}
+        for contender, spec in waiting:
+            first_draw = spec.repeat == 0 and spec.fold == 0
+            known = self._ledger.get(spec.key)
+            if known is None and not first_draw and (self._design.folds > 1 or spec.repeat > 1):
+                if contender.name not in ended:
+                    reason = reason_to_stop(contender, self._affordable(contender))
+                    if reason is not None:
+                        ended[contender.name] = reason
+                        self.outcome.notes.append(f"{contender.name}: {reason}")
+                if contender.name in ended:
+                    continue
+            expected = self.expected_seconds(contender, spec.n_labels)
+            if known is None and self._clock is not None and expected > self._clock.left(self._kept_back(contender)):
+                if first_draw:
+                    short[contender.name, spec.n_labels] = expected
+                continue
+            self._run(spec)
+        for (name, n), expected in short.items():
+            needed = self._clock.budget_seconds + expected if self._clock else expected
+            self.outcome.skipped.append(
+                Skipped(name, n, f"would take about {_rounded(expected)} more; --budget {_rounded(needed)}")
+            )
+
+    def _urgency(self, spec: RunSpec) -> tuple[int, int, int, int]:
+        """Return what orders runs by what they tell.
+
+        The first draw at every size shows the curve; the other folds at all rows answer today's question; then come
+        the other folds at smaller sizes, and further repeats.
+        """
+        whole = spec.n_labels == self._design.n_train
+        if spec.repeat == 0 and spec.fold == 0:
+            stage = 0
+        elif spec.repeat == 0:
+            stage = 1 if whole else 2
+        else:
+            stage = 2 + spec.repeat
+        return stage, spec.fold, 0 if whole else 1, spec.n_labels
+
+    def _affordable(self, contender: Contender) -> float:
+        """Return how many more fits on all rows the budget holds; a hold-out has only one."""
+        if self._clock is None or self._design.folds == 1:
+            return 0.0
+        return self._clock.left() / max(0.01, self.expected_seconds(contender, self._design.n_train))
+
+    def _kept_back(self, contender: Contender) -> float:
+        """Return the seconds to keep for fitting this candidate on all rows, should it be the pick."""
+        if self._keep_whole:
+            return 0.0  # the run on all rows is what is handed over
+        examples = contender.method.planned_examples(self._design.n_test + self._design.n_train)
+        return self._per_example.get(contender.name, 0.0) * examples
+
+    def time_training(self, contender: Contender) -> None:
+        """Measure how fast a candidate trains here, unless its own runs tell."""
+        if any(name == contender.name for name, _ in self._seconds):
+            return
+        request = TimeTraining(contender.candidate.method, contender.candidate.options, contender.candidate.backbone)
+        self._watch.say(f"Timing {contender.name}")
+        try:
+            limit = self._clock.last_moment if self._clock else None
+            self._per_example[contender.name] = self._worker.ask(request, seconds=limit)
+        except NshotError:
+            self._per_example[contender.name] = 0.0  # its first run will say what is wrong
+
+    def expected_seconds(self, contender: Contender, n_labels: int) -> float:
+        """Return how long a run is expected to take, from its own measured runs where there are any."""
+        name, planned = contender.name, contender.method.planned_examples
+        measured = [(n, seconds) for (who, n), seconds in self._seconds.items() if who == name and n > 0]
+        if measured:
+            # The nearest size tells most: its seconds hold the part that does not grow with n as well.
+            nearest, seconds = min(measured, key=lambda item: abs(item[0] - n_labels))
+            grown = seconds * max(1.0, planned(n_labels) / max(1, planned(nearest)))
+            return _ROUNDING_UP * (grown if n_labels > nearest else seconds)
+        return _ROUNDING_UP * self._per_example.get(name, 0.0) * planned(n_labels)
+
+
+def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False) -> Fit:
+    """Return what the worker is asked for a planned run."""
+    return Fit(
+        key=spec.key,
+        method=spec.candidate.method,
+        options=spec.candidate.options,
+        backbone=spec.candidate.backbone,
+        n_labels=spec.n_labels,
+        repeat=spec.repeat,
+        fold=spec.fold,
+        seed=spec.seed,
+        keep=keep,
+        latency=latency,
+    )
+
+
+def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted | None) -> Run:
+    cost: Cost | None = fitted.cost if fitted else None
+    return Run(
+        key=spec.key,
+        candidate=spec.candidate.name,
+        n_labels=spec.n_labels,
+        repeat=spec.repeat,
+        fold=spec.fold,
+        seed=spec.seed,
+        status=status,
+        reason=reason,
+        cost=cost,
+        predictions=fitted.predictions if fitted else None,
+        settings=fitted.settings if fitted else {},
+    )
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.0f}s" if seconds < 100 else f"{-(-seconds // 60):.0f}m"

@@ -1,0 +1,134 @@
+"""What the report shows beyond the verdict: the data, the protocol in words, how to reproduce it."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nshot.data.reading import Source
+from nshot.study import words
+from nshot.study.files import StudyFolder
+from nshot.study.study import Result, Study
+
+_LONGEST_TEXT = 2_000
+_PACKAGES = ("nshot", "torch", "scikit-learn", "numpy", "peft", "transformers")
+_EXPLAINED = {
+    "macro_f1": "The F1 score of each label (the harmonic mean of precision and recall), averaged so that a rare label "
+    "counts as much as a frequent one.",
+    "accuracy": "The share of right answers.",
+    "mcc": "The correlation between answers and truth: 0 is chance, 1 is perfect.",
+}
+
+
+def facts(
+    study: Study,
+    result: Result,
+    source: Source,
+    test: Source | None,
+    changed: Mapping[str, Any],
+    folder: StudyFolder,
+    *,
+    named: Any,
+) -> dict[str, Any]:
+    """Return ``details.json``.
+
+    Args:
+        study: What was run.
+        result: What it came to.
+        source: The data.
+        test: The given test, or None.
+        changed: The options that were not left at their defaults.
+        folder: Where the results lie.
+        named: What the user called the data.
+    """
+    details = dict(result.verdict.details)
+    tested = test or source
+    for mistake in details.get("mistakes", []):
+        position = mistake["row"]
+        mistake["text"] = str(tested.dataset.examples[position])[:_LONGEST_TEXT]
+        mistake["row"] = int(tested.positions[position])
+    counts = Counter(source.dataset.labelled_targets())
+    design = study.design
+    details["data"] = {
+        "name": source.name,
+        "rows": source.rows,
+        "texts": ", ".join(source.text_columns),
+        "label": source.label_column,
+        "n_train": design.n_train,
+        "n_test": design.n_test,
+        "recognised": source.recognised,
+        "labels": [
+            {"label": label, "count": counts[label], "description": study.task.descriptions.get(label)}
+            for label in study.task.labels
+        ],
+        "protocol": _protocol(study),
+        "metric_name": words.metric_name(study.metric.name),
+        "metric_explained": _EXPLAINED.get(study.metric.name, f"Signature: {study.metric.signature}."),
+    }
+    details["reproduce"] = {
+        "command": _command(named, changed, folder),
+        "replay": f"nshot compare {shlex.quote(str(folder.plan))} --out again.nshot",
+        "seed": study.options.seed,
+        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "machine": {
+            "system": platform.platform(),
+            "threads": study.threads,
+            "device": result.device,
+            "precision": result.precision,
+        },
+        "data_fingerprint": study.data.fingerprint,
+        "metric": study.metric.signature,
+        "backbones": [ref.as_json() for ref in study.backbones],
+    }
+    details["timeline"] = result.timeline
+    model = result.verdict.record["pick"]["method"] != "given"
+    details["outputs"] = {
+        "report": str(folder.report),
+        "model": str(folder.model) if model else None,
+        "predict": f"nshot predict {shlex.quote(str(folder.model))} -" if model else None,
+    }
+    return details
+
+
+def _protocol(study: Study) -> str:
+    design = study.design
+    grouped = "near-duplicates kept together"
+    if design.kind == "given":
+        left_out = len(study.data.leaked)
+        leak = f" {left_out:,} of its training rows also stand in the test and were left out." if left_out else ""
+        return (
+            f"Tested on the {design.n_test:,} rows of the given test; "
+            f"{design.repeats} random draws of the training rows.{leak}"
+        )
+    if design.kind == "holdout":
+        return (
+            f"{design.n_test:,} rows held out as test, {grouped}, labels in proportion; "
+            f"{design.repeats} random draws of the training rows."
+        )
+    return (
+        f"{design.repeats} rounds of {design.folds}-fold cross-validation, {grouped}: every row is tested once a round, "
+        f"by a model that has seen up to {design.n_train:,} others."
+    )
+
+
+def _command(named: Any, changed: Mapping[str, Any], folder: StudyFolder) -> str:
+    if not isinstance(named, str | Path):
+        return "nshot.compare(...) from Python"
+    parts = ["nshot", "compare", str(named)]
+    for name, value in changed.items():
+        flag = "--" + name.replace("_", "-")
+        if name == "texts":
+            parts.append("--no-texts")
+        elif value is True:
+            parts.append(flag)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                parts += [flag, str(item)]
+        else:
+            parts += [flag, str(value)]
+    return shlex.join(parts)

@@ -1,0 +1,104 @@
+"""The options of a study, each stated once: Python argument, command-line flag, TOML key and record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from nshot.core import OptionError
+from nshot.spec import Spec
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+
+
+def _quantity(value: Any, units: Mapping[str, float], plain: float, example: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)\s*", value)
+    unit = found[2].lower() if found else ""
+    if found is None or (unit and unit not in units):
+        raise ValueError(f"a quantity such as {example}")
+    return float(found[1]) * (units[unit] if unit else plain)
+
+
+def _as_seconds(value: Any) -> Any:
+    return _quantity(value, _SECONDS, 1.0, "30s, 5m or 1h")
+
+
+def _as_milliseconds(value: Any) -> Any:
+    seconds = _quantity(value, _SECONDS, 0.001, "20ms")
+    return seconds * 1000 if isinstance(value, str) else value
+
+
+def _as_bytes(value: Any) -> Any:
+    return _quantity(value, _BYTES, 1, "512MiB or 2GiB")
+
+
+Seconds = Annotated[float, BeforeValidator(_as_seconds), Field(gt=0)]
+Milliseconds = Annotated[float, BeforeValidator(_as_milliseconds), Field(gt=0)]
+Bytes = Annotated[float, BeforeValidator(_as_bytes), Field(gt=0)]
+
+
+class StudyOptions(Spec):
+    """What to compare and how."""
+
+    methods: tuple[str, ...] = ()
+    """Methods to compare; all that fit the task unless named. Repeat, or separate by commas."""
+    without: tuple[str, ...] = ()
+    """Methods to leave out."""
+    set: tuple[str, ...] = ()
+    """An option of a method, as METHOD.OPTION=VALUE, such as lora.rank=16."""
+    backbone: tuple[str, ...] = ()
+    """Pre-trained model: a name, a local folder or a hub id; repeat to compare several."""
+    metric: str | None = None
+    """Primary metric, such as macro_f1, accuracy or mcc; chosen for the task unless named."""
+    budget: Seconds = 300.0
+    """How long the comparison may take, in seconds or such as 90s, 5m or 1h; it ends earlier once more time would not
+    change the answer."""
+    seed: int = Field(default=0, ge=0)
+    """The source of every random choice."""
+    repeats: int | None = Field(default=None, ge=1, le=50)
+    """Number of random draws of the training rows; 5 for a hold-out, 3 rounds of k-fold unless given."""
+    sizes: tuple[int, ...] = ()
+    """Numbers of labels to measure instead of the usual ladder."""
+    per_class: bool = False
+    """Take equal numbers of rows per class (1, 2, 4, ... shots), as papers do."""
+    worth: float = Field(default=0.5, ge=0, le=100)
+    """How many points of the metric a more expensive way must gain to be picked."""
+    prefer: Literal["cost", "score", "latency"] = "cost"
+    """What decides among ways that score the same."""
+    max_latency: Milliseconds | None = None
+    """Never pick what needs longer for one example, such as 20ms."""
+    max_memory: Bytes | None = None
+    """Never pick what needs more memory, such as 2GiB."""
+    price_per_hour: float | None = Field(default=None, ge=0)
+    """Price of an hour of this machine, for costs in money."""
+    price_per_label: float | None = Field(default=None, ge=0)
+    """Price of labelling one example, for costs in money."""
+    candidate: tuple[Path, ...] = ()
+    """A file with the answers of a present system for the test rows (or for all rows), to enter the leaderboard."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the network; measured unless given."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads; all cores unless given."""
+    device: str = "auto"
+    """Where the network runs: auto, cpu, cuda or cuda:1."""
+
+    def method_options(self) -> dict[str, dict[str, Any]]:
+        """Return the options given by `set`, by method.
+
+        Raises:
+            OptionError: An entry is not METHOD.OPTION=VALUE.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.set:
+            parts = re.fullmatch(r"([a-z0-9_]+)\.([a-z0-9_]+)=(.*)", entry.strip(), flags=re.DOTALL)
+            if parts is None:
+                raise OptionError(f"--set expects METHOD.OPTION=VALUE, such as lora.rank=16. Got: {entry}")
+            found.setdefault(parts[1], {})[parts[2]] = parts[3]
+        return found

@@ -1,0 +1,142 @@
+"""Which candidates there are, and which runs each of them is to have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nshot import methods
+from nshot.backbones import DEFAULT, open_backbone
+from nshot.core import Backbone, BackboneRef, Candidate, Family, NshotError, OptionError, Task
+from nshot.evaluation.protocol import Design
+from nshot.spec import Method
+from nshot.study.options import StudyOptions
+from nshot.study.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A candidate with its validated method."""
+
+    candidate: Candidate
+    method: Method
+
+    @property
+    def name(self) -> str:
+        """Return the name shown to people."""
+        return self.candidate.name
+
+    @property
+    def cheap(self) -> bool:
+        """Whether it works on frozen features or none: then it always runs, whatever the clock says."""
+        return not self.method.trains_network
+
+    def sizes(self, ladder: Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of labels at which it is measured."""
+        if self.candidate.family == Family.ZERO_SHOT:
+            return (0,)
+        return tuple(n for n in ladder if n >= self.method.needs.fewest_labels)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that was not run, and why."""
+
+    candidate: str
+    n_labels: int
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return a json-able record."""
+        return {"candidate": self.candidate, "n_labels": self.n_labels, "reason": self.reason}
+
+
+def opened(options: StudyOptions) -> list[Backbone]:
+    """Return the backbones that the options name, opened but not loaded."""
+    ids = options.backbone or (DEFAULT,)
+    return [open_backbone(BackboneRef(name), precision=options.precision, device=options.device) for name in ids]
+
+
+def contenders(
+    task: Task, modality: str, backbones: Sequence[Backbone], options: StudyOptions
+) -> tuple[list[Contender], list[Skipped]]:
+    """Return every candidate that can do the task, and those that cannot with the reason.
+
+    Raises:
+        OptionError: A named method is unknown, or nothing is left to compare.
+    """
+    given = options.method_options()
+    for name in (*options.methods, *options.without, *given):
+        methods.get(name)
+    wanted = [name for name in (options.methods or methods.names()) if name not in options.without]
+    found, skipped = [], []
+    for name in wanted:
+        method = methods.build(name, given.get(name))
+        for backbone in backbones if method.needs.abilities is not None else [None]:
+            candidate = Candidate(
+                method=name,
+                family=method.family,
+                options=method.changed(),
+                backbone=backbone.ref if backbone else None,
+                version=method.version,
+            )
+            reason = _refusal(method, task, modality, backbone)
+            if reason is None:
+                found.append(Contender(candidate, method))
+            else:
+                skipped.append(Skipped(candidate.name, 0, reason))
+    if not found:
+        why = " ".join(item.reason for item in skipped)
+        raise OptionError(f"No method is left to compare. {why}".strip())
+    return found, skipped
+
+
+def _refusal(method: Method, task: Task, modality: str, backbone: Backbone | None) -> str | None:
+    if backbone is None and method.needs.abilities is None and modality not in method.needs.modalities:
+        return f"{method.method_name()} reads {', '.join(sorted(method.needs.modalities))}, not {modality}."
+    if backbone is not None and backbone.modality != modality:
+        return f"{backbone.ref.name} reads {backbone.modality}, not {modality}."
+    try:
+        return method.supports(task, backbone)
+    except NshotError as error:
+        return str(error)
+
+
+def runs_of(
+    contender: Contender, design: Design, *, seed: int, data: Mapping[tuple[int, int], str], precision: str
+) -> list[RunSpec]:
+    """Return every run that a candidate is to have if time allows, the most telling first.
+
+    Repeats are left out where no claim rests on them: with no labels, and at n = all rows of a hold-out, where the
+    question is how good the one model is that would be handed over.
+
+    Args:
+        contender: Whose runs.
+        design: How the data is divided.
+        seed: The study's seed.
+        data: Hash of the data as each (repeat, fold) divides it.
+        precision: Number format of the network.
+    """
+    found = []
+    single = design.folds == 1
+    sizes = contender.sizes(design.ladder)
+    for repeat in range(design.repeats):
+        for fold in range(design.folds):
+            # All rows first, because today's question is asked there; then the small sizes, which cost little.
+            for n in sorted(sizes, key=lambda size: (size != design.n_train, size)):
+                settled = n == 0 or (single and n == design.n_train)
+                if settled and repeat > 0:
+                    continue
+                found.append(
+                    RunSpec(
+                        candidate=contender.candidate,
+                        n_labels=n,
+                        repeat=repeat,
+                        fold=fold,
+                        seed=seed * 10_000 + repeat * 100 + fold,
+                        data=data[repeat, fold],
+                        precision=precision if contender.candidate.backbone else None,
+                    )
+                )
+    return found

@@ -1,0 +1,385 @@
+"""A study from its data to its verdict: what `nshot compare` does between reading and reporting."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nshot import metrics
+from nshot.backbones import cache_folder
+from nshot.backbones.precision import available_threads
+from nshot.core import Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task
+from nshot.evaluation.protocol import Design, design
+from nshot.spec import Method
+from nshot.study.evidence import Entrant, Evidence
+from nshot.study.execute import Clock, Execution, Outcome, fit_request
+from nshot.study.files import StudyFolder
+from nshot.study.ledger import Ledger
+from nshot.study.options import StudyOptions
+from nshot.study.pick import reason_to_stop
+from nshot.study.plan import Contender, Skipped, contenders, opened, runs_of
+from nshot.study.process import WorkerProcess
+from nshot.study.spec import RunSpec
+from nshot.study.verdict import Verdict, conclude
+from nshot.study.watch import Watch
+from nshot.study.worker import FinalFit, Fit, Fitted, Prepare, Prepared, Setting, kept_state
+
+
+@dataclass(frozen=True)
+class Given:
+    """The answers of a system that exists already.
+
+    Attributes:
+        name: What the leaderboard calls it.
+        labels: One label per row that may be tested.
+    """
+
+    name: str
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """What a study works on.
+
+    Attributes:
+        task: What is asked.
+        train: All labelled rows.
+        test: A test that the user gave, or None.
+        unlabelled: Rows without a label, or None.
+        groups: Shape (rows of `train`,): rows of one group never straddle a split.
+        test_groups: The same for `test`, or None.
+        leaked: Positions of rows of `train` that also stand in `test`; they are not trained on.
+        given: Answers of present systems, for the rows of `test` (or of `train`, where there is none).
+    """
+
+    task: Task
+    train: Dataset
+    test: Dataset | None
+    unlabelled: Dataset | None
+    groups: NDArray[np.int64]
+    test_groups: NDArray[np.int64] | None = None
+    leaked: Sequence[int] = ()
+    given: tuple[Given, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return what a study's folder is recognised by."""
+        parts = [self.train.fingerprint, self.test.fingerprint if self.test else "-", *self.task.labels]
+        parts += [f"{label}={words}" for label, words in sorted(self.task.descriptions.items())]
+        return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass
+class Result:
+    """What a study came to.
+
+    Attributes:
+        verdict: What is said.
+        skipped: What was left out, with the reason.
+        notes: What the planner decided, and why.
+        timeline: Every run's cost, in the order of execution.
+        precision: The number format that was settled on.
+        device: Where the network ran.
+    """
+
+    verdict: Verdict
+    skipped: list[Skipped]
+    notes: list[str]
+    timeline: list[dict[str, Any]]
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """The predictor of the pick.
+
+    Attributes:
+        method: With its options.
+        state: To restore it from.
+        n_labels: Number of labels it saw.
+    """
+
+    method: Method
+    state: State
+    n_labels: int
+
+
+def _distinct(skipped: Sequence[Skipped]) -> list[Skipped]:
+    """Return each thing that was left out once, however many draws of it were."""
+    return list({(item.candidate, item.n_labels): item for item in reversed(skipped)}.values())[::-1]
+
+
+@dataclass
+class _Planned:
+    contender: Contender
+    specs: list[RunSpec] = field(default_factory=list)
+
+
+class Study:
+    """Plans, executes and concludes.
+
+    Args:
+        data: What to work on.
+        options: What to compare and how.
+        folder: Where everything is written.
+        clock: The budget, running since the command was given; None: no clock (a replay).
+        watch: Shown what is going on.
+
+    Raises:
+        NshotError: Nothing can be compared; the text says why.
+    """
+
+    def __init__(
+        self, data: StudyData, options: StudyOptions, folder: StudyFolder, clock: Clock | None, watch: Watch
+    ) -> None:
+        self.data = data
+        self.options = options
+        self._folder = folder
+        self._clock = clock
+        self._watch = watch
+        self.metric = metrics.get(options.metric) if options.metric else metrics.default_metric(data.task)
+        if data.task.kind not in self.metric.task_kinds:
+            listed = ", ".join(metrics.names(data.task.kind))
+            raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
+        self.task = replace(data.task, metric=self.metric.name)
+        trainable = np.setdiff1d(np.arange(len(data.train)), np.asarray(data.leaked, dtype=np.int64))
+        self.design: Design = design(
+            data.train.labelled_targets(),
+            data.groups,
+            seed=options.seed,
+            trainable=trainable,
+            n_given_test=len(data.test) if data.test else None,
+            repeats=options.repeats,
+            sizes=options.sizes,
+            per_class=options.per_class,
+        )
+        backbones = opened(options)
+        self._contenders, self._refused = contenders(data.task, data.train.modality, backbones, options)
+        used = {item.candidate.backbone.id for item in self._contenders if item.candidate.backbone}
+        self.backbones = tuple(backbone.ref for backbone in backbones if backbone.ref.id in used)
+        self.threads = options.threads or available_threads()
+        self._setting = Setting(
+            task=self.task,
+            train=data.train,
+            test=data.test,
+            unlabelled=data.unlabelled,
+            draws={(draw.repeat, draw.fold): (draw.order, draw.test) for draw in self.design.draws},
+            backbones=self.backbones,
+            metric=self.metric.name,
+            metrics=metrics.names(data.task.kind),
+            cache=cache_folder(),
+            precision=options.precision,
+            device=options.device,
+            threads=self.threads,
+            predictions=folder.predictions,
+            models=folder.kept,
+        )
+        self._worker = WorkerProcess(self._setting, folder.log)
+        self._executed: list[RunSpec] = []
+
+    # ---------------------------------------------------------------------------------------- plan
+
+    def _division(self, repeat: int, fold: int) -> str:
+        """Return the hash of the data as one draw divides it."""
+        draw = self.design.draw(repeat, fold)
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.data.fingerprint, self.metric.name):
+            digest.update(part.encode())
+        digest.update(draw.order.tobytes())
+        digest.update(draw.test.tobytes())
+        return digest.hexdigest()
+
+    def _plans(self, precision: str) -> list[_Planned]:
+        division = {(draw.repeat, draw.fold): self._division(draw.repeat, draw.fold) for draw in self.design.draws}
+        return [
+            _Planned(item, runs_of(item, self.design, seed=self.options.seed, data=division, precision=precision))
+            for item in self._contenders
+        ]
+
+    def _prepare(self) -> Prepared:
+        self._watch.say("Starting")
+
+        def show(done: int, total: int, doing: str) -> None:
+            share = f" {done:,} of {total:,} texts" if total else ""
+            self._progress(f"{doing}{share}" or "starting")
+
+        prepared: Prepared = self._worker.ask(Prepare(), seconds=None, progress=show)
+        return prepared
+
+    def _progress(self, doing: str) -> None:
+        clock = self._clock
+        self._watch.progress(doing, clock.spent if clock else 0.0, clock.budget_seconds if clock else 0.0)
+
+    def preview(self) -> list[dict[str, Any]]:
+        """Return what would be run, with the time that each run is expected to take; runs nothing but a measurement.
+
+        Returns:
+            One record per candidate and n: ``candidate``, ``n_labels``, ``runs``, and ``seconds`` of one run or None.
+        """
+        try:
+            prepared = self._prepare()
+            execution = self._execution(Ledger(self._folder.ledger))
+            records = []
+            for planned in self._plans(prepared.precision):
+                if not planned.contender.cheap:
+                    execution.time_training(planned.contender)
+                for n in planned.contender.sizes(self.design.ladder):
+                    runs = sum(spec.n_labels == n for spec in planned.specs)
+                    seconds = None if planned.contender.cheap else execution.expected_seconds(planned.contender, n)
+                    records.append(
+                        {"candidate": planned.contender.name, "n_labels": n, "runs": runs, "seconds": seconds}
+                    )
+            return records
+        finally:
+            self._worker.end()
+
+    # ---------------------------------------------------------------------------------------- run
+
+    def _execution(self, ledger: Ledger) -> Execution:
+        return Execution(
+            self._worker, ledger, self.design, self._clock, self._watch, keep_whole=self.design.kind == "given"
+        )
+
+    def run(self, only: Sequence[str] | None = None) -> Result:
+        """Execute the plan as far as the budget goes, and conclude.
+
+        Args:
+            only: Keys of the runs to execute, without a clock: a replay. None: plan by the clock.
+
+        Raises:
+            NshotError: Not one run completed.
+        """
+        ledger = Ledger(self._folder.ledger)
+        prepared = self._prepare()
+        plans = self._plans(prepared.precision)
+        execution = self._execution(ledger)
+        if only is None:
+            cheap = [(planned.contender, planned.specs) for planned in plans if planned.contender.cheap]
+            trained = [(planned.contender, planned.specs) for planned in plans if not planned.contender.cheap]
+            execution.cheap(cheap, others_wait=bool(trained))
+            execution.trained(trained, lambda who, more: self._reason_to_stop(ledger, execution, who, more))
+        else:
+            known = {spec.key: spec for planned in plans for spec in planned.specs}
+            missing = [key for key in only if key not in known]
+            if missing:
+                raise OptionError(
+                    f"{len(missing)} of the {len(only)} recorded runs cannot be replayed: the data, a method, a model "
+                    "or the precision of this machine is not what was recorded."
+                )
+            execution.replay(known[key] for key in only)
+        outcome = execution.outcome
+        if not outcome.executed:
+            why = " ".join(sorted({item.reason for item in outcome.skipped})) or "There was nothing to run."
+            raise NshotError(f"No run completed. {why}")
+        self._executed = outcome.executed
+        verdict = conclude(self._evidence(ledger, outcome.executed), self.data.task, self.options, self.metric)
+        return Result(
+            verdict=verdict,
+            skipped=[*self._refused, *_distinct(outcome.skipped)],
+            notes=outcome.notes,
+            timeline=self._timeline(ledger, outcome),
+            precision=prepared.precision,
+            device=prepared.device,
+        )
+
+    def _timeline(self, ledger: Ledger, outcome: Outcome) -> list[dict[str, Any]]:
+        records = []
+        for spec in outcome.executed:
+            run = ledger.get(spec.key)
+            cost = run.cost if run else None
+            records.append(
+                {
+                    "candidate": spec.candidate.name,
+                    "n_labels": spec.n_labels,
+                    "repeat": spec.repeat,
+                    "fold": spec.fold,
+                    "key": spec.key,
+                    "seconds": round(cost.fit_seconds + cost.predict_seconds, 4) if cost else None,
+                }
+            )
+        return records
+
+    def _evidence(self, ledger: Ledger, executed: Sequence[RunSpec]) -> Evidence:
+        by_name: dict[str, list[RunSpec]] = {}
+        for spec in executed:
+            by_name.setdefault(spec.candidate.name, []).append(spec)
+        entrants = [
+            Entrant(given.name, "given", Family.BASELINE, backbone=None, options={}, specs=())
+            for given in self.data.given
+        ]
+        entrants += [
+            Entrant(
+                name=item.name,
+                method=item.candidate.method,
+                family=item.candidate.family,
+                backbone=item.candidate.backbone.name if item.candidate.backbone else None,
+                options=item.candidate.options,
+                specs=tuple(by_name.get(item.name, ())),
+            )
+            for item in self._contenders
+        ]
+        runs: dict[str, Run] = {run.key: run for run in ledger}
+        groups = self.data.groups if self.data.test_groups is None else self.data.test_groups
+        answers = {given.name: self._answered(given) for given in self.data.given}
+        return Evidence(self._folder.path, self.design, entrants=entrants, runs=runs, groups=groups, answers=answers)
+
+    def _answered(self, given: Given) -> Mapping[str, Any]:
+        """Return per-example statistics of a present system's answers, by metric, for all rows that may be tested."""
+        tested = self.data.test or self.data.train
+        prediction = Prediction(labels=list(given.labels))
+        found = {}
+        for name in metrics.names(self.data.task.kind):
+            metric = metrics.get(name)
+            if metric.unavailable(prediction) is None:
+                found[f"metric.{name}"] = metric.statistics(tested.labelled_targets(), prediction, self.data.task)
+        return found
+
+    def _reason_to_stop(self, ledger: Ledger, execution: Execution, who: Contender, more: float) -> str | None:
+        """Return why further runs of a trained candidate would not change today's answer, or None."""
+        evidence = self._evidence(ledger, execution.outcome.executed)
+        measured = [
+            name for name in evidence.measured_today() if evidence.has(name, evidence.sizes[name][-1], self.metric)
+        ]
+        if who.name not in measured or len(measured) < 2:
+            return None
+        blocks = {name: evidence.comparable(name, self.metric) for name in measured}
+        return reason_to_stop(
+            who.name, blocks, self.metric, fold_sizes=evidence.fold_sizes, options=self.options, more=more
+        )
+
+    # ---------------------------------------------------------------------------------------- the model
+
+    def hand_over(self, pick: str) -> HandedOver:
+        """Return the predictor to ship: with a given test the run that was measured, else a fit on every row."""
+        item = next(item for item in self._contenders if item.name == pick)
+        candidate = item.candidate
+        if self.design.kind == "given":
+            own = [spec for spec in self._executed if spec.candidate == candidate and spec.repeat == 0]
+            spec = max(own, key=lambda spec: spec.n_labels)
+            if not (self._folder.kept / spec.key).is_dir():
+                self._ask(fit_request(spec, keep=True))
+            return HandedOver(item.method, kept_state(self._folder.kept / spec.key), spec.n_labels)
+        key = "all-" + hashlib.blake2b(f"{self.data.fingerprint}{candidate.name}".encode(), digest_size=8).hexdigest()
+        seed = self.options.seed * 10_000
+        self._ask(FinalFit(key, candidate.method, candidate.options, candidate.backbone, seed))
+        n_labels = 0 if candidate.family == Family.ZERO_SHOT else len(self.data.train)
+        return HandedOver(item.method, kept_state(self._folder.kept / key), n_labels)
+
+    def _ask(self, request: Fit | FinalFit) -> Fitted:
+        def show(done: int, total: int, doing: str) -> None:
+            self._progress("fitting the model to hand over")
+
+        fitted: Fitted = self._worker.ask(request, seconds=None, progress=show)
+        return fitted
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.end()

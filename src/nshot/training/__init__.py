@@ -1,0 +1,1 @@
+"""What methods share when they fit: the training loop, the solver for linear heads, selection inside n labels."""

@@ -1,0 +1,178 @@
+"""A classifier that is trained together with its encoder: what fine-tuning methods have in common besides the loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nshot.core import Backbone, Embeds, Example, Prediction, State, Task, Trains, UnsupportedError
+from nshot.training import logistic
+from nshot.training.batching import Step, shuffled_steps
+from nshot.training.frozen import Encoder, answers, encoder
+from nshot.training.logistic import Logistic
+from nshot.training.losses import unsmoothed
+from nshot.training.rowwise import normalised, products, softmax
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+_ENTRY_SIZE = 0.5
+"""Root mean square of the entries of a vector before the head: with it one rate suits every backbone and width."""
+_START_STRENGTH = 0.1
+"""C of the head that training starts from."""
+
+
+class Classifier(nn.Module):
+    """An encoder and a linear head on its vectors, which are first scaled to one length."""
+
+    def __init__(self, encoder: nn.Module, start: Logistic) -> None:
+        """Put the head that `start` is onto `encoder`.
+
+        Args:
+            encoder: Returns vectors, shape (batch, width).
+            start: Fitted to vectors of length one; coefficients of shape (classes, width).
+        """
+        super().__init__()
+        n_classes, width = start.coefficients.shape
+        self.encoder = encoder
+        self.head = nn.Linear(width, n_classes)
+        self.length = _ENTRY_SIZE * math.sqrt(width)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(start.coefficients / self.length))
+            self.head.bias.copy_(torch.from_numpy(start.offsets))
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Return scores, float32, shape (batch, classes)."""
+        vectors = self.encoder(**inputs).float()
+        # Pooling, length and head are a thousandth of the work: not worth the precision of bf16.
+        with torch.autocast(vectors.device.type, enabled=False):
+            return torch.as_tensor(self.head(functional.normalize(vectors, dim=-1) * self.length))
+
+    def head_for_unit_vectors(self) -> dict[str, np.ndarray]:
+        """Return the head as it applies to vectors of length one: shapes (classes, width) and (classes,)."""
+        weight = self.head.weight.detach().cpu().numpy() * np.float32(self.length)
+        return {"head.weight": weight, "head.bias": self.head.bias.detach().cpu().numpy().copy()}
+
+
+def soft_start(features: Array, codes: Array, n_classes: int) -> Logistic:
+    """Return a strongly regularised head for the untrained encoder: the right directions, and hardly sure of anything.
+
+    Its loss is close to chance, so that the first gradients still reach the encoder in full. A head that already fits
+    leaves the encoder little to learn, and one that begins at zero lets it lose what it knew before the head has found
+    a direction; at 64 labels each costs several points on one data set or another.
+
+    Args:
+        features: Of the untrained encoder, shape (n, width).
+        codes: The class of each example, int64, shape (n,).
+        n_classes: Number of classes.
+    """
+    return logistic.fit(normalised(features), codes, n_classes, _START_STRENGTH)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many examples a fit passes through the network; follows from the number of labels alone.
+
+    Attributes:
+        batch_size: Examples in a step.
+        steps: Number of steps.
+    """
+
+    batch_size: int
+    steps: int
+
+    @property
+    def examples(self) -> int:
+        """Return the examples of all steps."""
+        return self.batch_size * self.steps
+
+    def plan(self, lengths: Sequence[int], seed: int) -> list[Step]:
+        """Return the steps for examples of these lengths, shape (n,)."""
+        return shuffled_steps(lengths, batch_size=self.batch_size, steps=self.steps, seed=seed)
+
+
+def schedule(n: int, *, epochs: float, batch_size: int) -> Schedule:
+    """Return steps for `epochs` passes over n examples; a batch is never larger than n."""
+    batch = min(batch_size, n)
+    return Schedule(batch, max(1, math.ceil(epochs * n / batch)) if n else 0)
+
+
+def set_dropout(network: nn.Module, share: float) -> None:
+    """Let every dropout of the network drop this share of its input."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+
+
+def without_tables(network: nn.Module) -> list[nn.Parameter]:
+    """Let no gradient reach the tables of word vectors and the like; return all other parameters.
+
+    A step of the optimiser goes through every row of a table, even though most rows have no gradient: in a small
+    encoder that is half of all weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Embedding):
+            module.weight.requires_grad_(False)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def changed(source: Trains, network: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights of `network`, once ``source.module()``, that are not those of `source` any more."""
+    original = source.module().state_dict()
+    now = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    return {name: value.numpy().copy() for name, value in now.items() if not torch.equal(value, original[name])}
+
+
+class TrainableEncoder(Encoder, Trains, Protocol):
+    """A backbone that embeds and trains."""
+
+
+def trainable(backbone: Backbone | None) -> TrainableEncoder:
+    """Return `backbone` as one that embeds and trains.
+
+    Raises:
+        UnsupportedError: It does not, or there is none.
+    """
+    found = encoder(backbone)
+    if not isinstance(found, Trains):
+        raise UnsupportedError(f"A backbone that trains is needed; {found.ref.name} does not.")
+    return found
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """A trained encoder with its head.
+
+    Attributes:
+        task: What is asked.
+        encoder: With the trained weights.
+        label_smoothing: What it was trained with.
+        saved: Its state: settings with ``classes`` and ``backbone``, tensors with ``head.weight`` and ``head.bias``.
+    """
+
+    task: Task
+    encoder: Embeds
+    label_smoothing: float
+    saved: State
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return label and probabilities of each example."""
+        return answers(self.task, self.saved.settings["classes"], self._probabilities(examples))
+
+    def state(self) -> State:
+        """Return what was trained."""
+        return self.saved
+
+    def _probabilities(self, examples: Sequence[Example]) -> Array:
+        weight, bias = self.saved.tensors["head.weight"], self.saved.tensors["head.bias"]
+        if len(examples) == 0:
+            return np.zeros((0, len(weight)), dtype=np.float32)
+        scores = products(normalised(self.encoder.embed(examples)), weight, bias)
+        return unsmoothed(softmax(scores), self.label_smoothing)

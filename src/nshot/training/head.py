@@ -1,0 +1,153 @@
+"""A linear head on given features: the fit that the probes and the word-count baseline share.
+
+Every class counts the same in the fit (weights 1 / class size). Chosen inside the labels that the fit was given, by
+the objective that the protocol hands in: C, and how much of the class frequencies to put back. Calibrated on the same
+held-out rows. Measured on six data sets at 16 to 1,024 labels, balanced classes gave 3 points more macro F1 than
+plain ones and cost no accuracy on average; putting frequencies back won 0.5 points where accuracy was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nshot.core import Prediction, State, Task
+from nshot.training import frozen, logistic, selection
+from nshot.training.rowwise import products, softmax
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+_SMALLEST_SPREAD = 1e-12
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Classes with a score each: ``features @ coefficients.T + offsets``, calibrated.
+
+    Attributes:
+        classes: k labels, in order of first appearance.
+        coefficients: Shape (k, d), float32.
+        offsets: Shape (k,), float32.
+        chosen: Json-able: what was chosen, and what it was chosen by.
+    """
+
+    classes: tuple[str, ...]
+    coefficients: Array
+    offsets: Array
+    chosen: dict[str, Any]
+
+    def answers(self, task: Task, features: Any) -> Prediction:
+        """Return the answers for features of shape (n, d), dense or SciPy CSR."""
+        scores = products(features, self.coefficients, self.offsets)
+        return frozen.answers(task, self.classes, softmax(scores))
+
+    def state(self) -> State:
+        """Return the head as settings and tensors."""
+        tensors = {"coefficients": self.coefficients, "offsets": self.offsets}
+        return State({"classes": list(self.classes), "chosen": self.chosen}, tensors)
+
+    @classmethod
+    def restore(cls, state: State) -> LinearHead:
+        """Return the head whose `state` was saved."""
+        settings, tensors = state.settings, state.tensors
+        return cls(tuple(settings["classes"]), tensors["coefficients"], tensors["offsets"], dict(settings["chosen"]))
+
+
+@dataclass(frozen=True)
+class ExtraRows:
+    """Training rows that are no labelled examples: never held out, never judged.
+
+    Attributes:
+        features: Shape (m, d).
+        classes: m labels.
+        worth: How many labelled examples one of them counts for.
+    """
+
+    features: Array
+    classes: Sequence[str]
+    worth: float
+
+
+def fit_head(
+    task: Task,
+    features: Any,
+    targets: Sequence[str],
+    *,
+    objective: Callable[[Sequence[Any], Prediction], float],
+    groups: Sequence[Hashable] | None = None,
+    strength: float | None = None,
+    extra: ExtraRows | None = None,
+) -> LinearHead:
+    """Return a head fitted to n rows.
+
+    Args:
+        task: What is asked.
+        features: Shape (n, d): dense float32, or a SciPy CSR matrix.
+        targets: n labels.
+        objective: As in `FitContext`.
+        groups: n group keys, or None; a group is never on both sides of an inner split.
+        strength: C, or None to choose it.
+        extra: Rows that are learnt from besides.
+
+    Raises:
+        TrainingError: The features are too large for the arithmetic.
+    """
+    n = len(targets)
+    classes, codes = frozen.numbered([*targets, *(extra.classes if extra else ())])
+    folds = np.full(len(codes), selection.NEVER)
+    folds[:n] = selection.inner_folds(codes[:n], groups)
+    worth = np.ones(len(codes))
+    if extra is not None:
+        features = np.concatenate([features, extra.features])
+        worth[n:] = extra.worth
+    if len(classes) == 1:
+        width = features.shape[1]
+        return LinearHead(classes, np.zeros((1, width), np.float32), np.zeros(1, np.float32), {})
+    scale = _scale(features)
+    held_targets = [target for target, fold in zip(targets, folds[:n], strict=True) if fold != selection.NEVER]
+
+    def judge(scores: Array) -> float:
+        return objective(held_targets, frozen.answers(task, classes, softmax(scores)))
+
+    selected = logistic.select_and_fit(
+        features * scale,
+        codes,
+        len(classes),
+        folds=folds,
+        judge=judge,
+        weights=logistic.balanced_weights(codes, worth),
+        strengths=logistic.STRENGTHS if strength is None else (strength,),
+    )
+    log_prior = np.log(np.bincount(codes, weights=worth, minlength=len(classes)) / worth.sum())
+    share = selection.prior_share(selected.scores, log_prior, judge)
+    factor = selection.calibration(selected.scores + share * log_prior, codes[selected.held])
+    model = selected.model
+    return LinearHead(
+        classes,
+        (model.coefficients * (scale * factor)).astype(np.float32),
+        ((model.offsets + share * log_prior) * factor).astype(np.float32),
+        {
+            "strength": model.strength,
+            "prior_share": share,
+            "calibration": factor,
+            "held_out": len(selected.held),
+            "judged": {f"{c:g}": round(score, 6) for c, score in selected.judged.items()},
+        },
+    )
+
+
+def _scale(features: Any) -> float:
+    """Return the factor that brings dense features to a mean squared distance of one from their mean.
+
+    So one C means the same for every backbone. Texts as sparse counts have hardly a word in common and want four times
+    that C (measured on three data sets at 1,024 labels: 2 points of macro F1 on one, half a point on the others).
+    """
+    if not isinstance(features, np.ndarray):
+        return 2.0
+    centred = features - features.mean(axis=0, dtype=np.float64)
+    spread = float(np.square(centred).sum(axis=1).mean())
+    return 1.0 / float(np.sqrt(spread)) if spread > _SMALLEST_SPREAD else 1.0

@@ -1,0 +1,68 @@
+"""Losses, summed over a micro-batch: the loop divides by the units of the whole step.
+
+A mean per micro-batch would weigh a term by the size of the micro-batch that it happens to be in, so that the way a
+step is cut would change the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from nshot.training.batching import Batch
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+Loss: TypeAlias = Callable[[torch.nn.Module, Batch], torch.Tensor]
+"""``loss(network, batch)``: the sum of `Batch.units` terms, a scalar with a gradient."""
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Return the loss of a network that answers with one score per class.
+
+    Args:
+        label_smoothing: The share e of each target that is spread evenly over all classes (Szegedy et al. 2016).
+    """
+
+    def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        scores = network(**batch.inputs).float()
+        return functional.cross_entropy(scores, _targets(batch), label_smoothing=label_smoothing, reduction="sum")
+
+    return loss
+
+
+def chance_loss(codes: Array, n_classes: int, label_smoothing: float = 0.0) -> float:
+    """Return the smallest mean loss, in nats, of an answer that is the same for every example.
+
+    Args:
+        codes: The class of each example, int64, shape (n,), n > 0.
+        n_classes: Number of classes.
+        label_smoothing: As in `cross_entropy`.
+    """
+    shares = np.bincount(codes, minlength=n_classes) / len(codes)
+    smoothed = (1 - label_smoothing) * shares + label_smoothing / n_classes
+    present = smoothed[smoothed > 0]
+    return float(-(present * np.log(present)).sum())
+
+
+def unsmoothed(probabilities: Array, label_smoothing: float) -> Array:
+    """Return the probabilities that a network meant which was trained on smoothed labels, shape (n, classes).
+
+    At its optimum such a network answers ``(1 - e) p + e / classes`` where it should say p.
+    """
+    if not label_smoothing:
+        return probabilities
+    meant = (probabilities - label_smoothing / probabilities.shape[1]) / (1 - label_smoothing)
+    positive = np.clip(meant, 0.0, None)
+    return np.asarray(positive / positive.sum(axis=1, keepdims=True))
+
+
+def _targets(batch: Batch) -> torch.Tensor:
+    if batch.targets is None:
+        raise ValueError("this loss needs targets")
+    return batch.targets

@@ -1,0 +1,105 @@
+"""A generator: worked examples in the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nshot.core import (
+    Ability,
+    Backbone,
+    BackboneRef,
+    Dataset,
+    Example,
+    Family,
+    FitContext,
+    Generates,
+    ModelError,
+    Needs,
+    Prediction,
+    State,
+    Task,
+    TaskKind,
+)
+from nshot.spec import Method
+
+
+class CopiedAnswer(Method):
+    """Show the first labelled examples to a language model and let it answer the next input.
+
+    **Idea.** y = LM(x_1 y_1 ... x_k y_k x).
+
+    **Needs.** A backbone that generates; no label.
+
+    **Wins.** With few examples and a strong model; loses on speed.
+
+    **Source.** Brown et al. (2020), Language Models are Few-Shot Learners, section 2.
+
+    **Example.** ``nshot fit answers.csv --method copied_answer --set shots=4``
+    """
+
+    needs = Needs(tasks=frozenset({TaskKind.GENERATE}), abilities=frozenset({Ability.GENERATES}), fewest_labels=0)
+    family = Family.FEW_SHOT
+    uses_seed = True
+
+    shots: int = 4
+    """How many worked examples stand in the prompt."""
+    max_new_tokens: int = 16
+    """The longest answer."""
+
+    def fit(
+        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
+    ) -> CopiedAnswerPredictor:
+        """Return the prompt."""
+        self.require(task, train, backbone)
+        worked = list(zip(train.examples, train.targets or (), strict=True))[: self.shots]
+        return CopiedAnswerPredictor(_generating(backbone), _ref(backbone), worked, context.seed, self.max_new_tokens)
+
+    def restore(
+        self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]
+    ) -> CopiedAnswerPredictor:
+        """Return the saved predictor."""
+        backbone = open_backbone(BackboneRef.from_json(state.settings["backbone"]))
+        worked = [(str(question), str(answer)) for question, answer in state.settings["worked"]]
+        return CopiedAnswerPredictor(
+            _generating(backbone), _ref(backbone), worked, state.settings["seed"], self.max_new_tokens
+        )
+
+
+@dataclass(frozen=True)
+class CopiedAnswerPredictor:
+    """Worked examples and the model that reads them."""
+
+    model: Generates
+    ref: BackboneRef
+    worked: Sequence[tuple[str, str]]
+    seed: int
+    max_new_tokens: int
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return one text per example."""
+        shown = "".join(f"Input: {_line(question)}\nOutput: {_line(answer)}\n" for question, answer in self.worked)
+        prompts = [f"{shown}Input: {_line(example)}\nOutput:" for example in examples]
+        return Prediction(texts=self.model.generate(prompts, seed=self.seed, max_new_tokens=self.max_new_tokens))
+
+    def state(self) -> State:
+        """Return the worked examples."""
+        return State(
+            {"backbone": self.ref.as_json(), "worked": [list(pair) for pair in self.worked], "seed": self.seed}
+        )
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _generating(backbone: Backbone | None) -> Generates:
+    if not isinstance(backbone, Generates):
+        raise ModelError("copied_answer was saved with a backbone that generates, and this one does not.")
+    return backbone
+
+
+def _ref(backbone: Backbone | None) -> BackboneRef:
+    if backbone is None:
+        raise ModelError("copied_answer needs its backbone.")
+    return backbone.ref

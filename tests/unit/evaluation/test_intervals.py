@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from nshot import metrics
+from nshot.core import Prediction, Task, TaskKind
+from nshot.evaluation.intervals import TEST_ROWS_ONLY, Block, components, estimate, pseudo_values, target_of
+
+ACCURACY = metrics.get("accuracy")
+MACRO_F1 = metrics.get("macro_f1")
+AUROC = metrics.get("auroc")
+
+
+def hold_out(scores):
+    """Return blocks of right (1.0) and wrong (0.0) answers, given as (repeats, rows)."""
+    rows = np.arange(np.shape(scores)[1])
+    return [Block(r, 0, rows, np.asarray(one, dtype=float)[:, None]) for r, one in enumerate(scores)]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def coverage(study, truth, studies):
+    rng = np.random.default_rng(11)
+    return np.mean([truth in study(rng) for _ in range(studies)])
+
+
+NORMALS = np.random.default_rng(0).normal(size=200_000)
+
+
+@pytest.mark.parametrize("repeats", [3, 5])
+@pytest.mark.parametrize("draw_spread", [0.0, 0.6])
+def test_hold_out_covers_a_fresh_draw(repeats, draw_spread):
+    truth = float(np.mean(sigmoid(2.0 + math.hypot(1.5, draw_spread) * NORMALS)))
+
+    def study(rng):
+        p = sigmoid(2.0 + 1.5 * rng.normal(size=200)[None, :] + draw_spread * rng.normal(size=repeats)[:, None])
+        return estimate(hold_out(rng.random(p.shape) < p), ACCURACY, rho=0.0, target="a fresh draw").interval
+
+    # bench/decision_simulation.py measures 91 to 98 % in such worlds; 400 studies are sure to about 1.5 points.
+    assert 0.90 <= coverage(study, truth, 400) <= 0.99
+
+
+def test_overlap_of_repeats_from_one_pool_is_allowed_for():
+    # Quality = the mean of the pool's items in the subset: exactly the linear case of the formula, rho = 0.45.
+    pool_size, n, repeats, rows = 100, 45, 5, 300
+    truth = float(np.mean(sigmoid(1.0 + math.hypot(1.0, 0.5) * NORMALS)))
+
+    def study(rng, rho):
+        items = rng.normal(size=pool_size) * 0.5 * math.sqrt(n)
+        quality = np.array([items[rng.permutation(pool_size)[:n]].mean() for _ in range(repeats)])
+        p = sigmoid(1.0 + rng.normal(size=rows)[None, :] + quality[:, None])
+        return estimate(hold_out(rng.random(p.shape) < p), ACCURACY, rho=rho, target="a fresh draw").interval
+
+    assert coverage(lambda rng: study(rng, 0.45), truth, 400) >= 0.92
+    assert coverage(lambda rng: study(rng, None), truth, 400) < 0.9
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.98])
+def test_one_repeat_covers_its_own_model_and_is_marked_for_draws(accuracy):
+    def study(rng):
+        return estimate(hold_out(rng.random((1, 200)) < accuracy), ACCURACY, rho=1.0, target="this model").interval
+
+    assert 0.925 <= coverage(study, accuracy, 500) <= 0.985
+    one = hold_out(np.random.default_rng(0).random((1, 200)) < accuracy)
+    assert estimate(one, ACCURACY, rho=1.0, target="this model").marked is None
+    assert estimate(one, ACCURACY, rho=0.1, target="a fresh draw").marked == TEST_ROWS_ONLY
+
+
+def test_k_fold_covers_the_procedure():
+    # One feature, threshold between the class means; every row is tested once per repeat.
+    from scipy.special import ndtr
+
+    def fit(x, y):
+        return (x[y == 0].mean() + x[y == 1].mean()) / 2
+
+    def true_accuracy(threshold):
+        return 0.5 * (ndtr(1.0 - threshold) + ndtr(1.0 + threshold))
+
+    y = np.arange(100) % 2
+    draws = np.random.default_rng(5)
+    truth = float(
+        np.mean([true_accuracy(fit(draws.normal(size=80) + 2.0 * y[:80] - 1.0, y[:80])) for _ in range(2000)])
+    )
+
+    def study(rng):
+        x = rng.normal(size=100) + 2.0 * y - 1.0
+        blocks = []
+        for repeat in range(3):
+            order = rng.permutation(100)
+            for fold in range(5):
+                test = order[fold::5]
+                train = np.setdiff1d(order, test)
+                right = (x[test] > fit(x[train], y[train])) == (y[test] == 1)
+                blocks.append(Block(repeat, fold, test, right.astype(float)[:, None]))
+        return estimate(blocks, ACCURACY, rho=1.0, target="this model").interval
+
+    assert 0.93 <= coverage(study, truth, 300) <= 1.0
+
+
+def test_groups_that_agree_count_as_one_row_each():
+    rng = np.random.default_rng(2)
+    scores = np.repeat(rng.random((1, 50)) < 0.8, 4, axis=1).astype(float)
+    rows, groups = np.arange(200), np.repeat(np.arange(50), 4)
+    alone = estimate([Block(0, 0, rows, scores.T)], ACCURACY, rho=1.0, target="this model")
+    grouped = estimate([Block(0, 0, rows, scores.T, groups)], ACCURACY, rho=1.0, target="this model")
+    once = estimate([Block(0, 0, np.arange(50), scores.T[::4])], ACCURACY, rho=1.0, target="this model")
+    assert grouped.standard_error == pytest.approx(once.standard_error)
+    assert grouped.standard_error > 1.9 * alone.standard_error
+    assert grouped.score == alone.score
+
+
+def test_one_repeat_is_the_binomial_wilson_interval():
+    # By scipy.stats.binomtest(90, 100).proportion_ci(method="wilson"): 0.82563 to 0.94477;
+    # t and n - 1 widen it a little.
+    scores = np.array([[1.0] * 90 + [0.0] * 10])
+    got = estimate(hold_out(scores), ACCURACY, rho=1.0, target="this model").interval
+    assert got.low == pytest.approx(0.8256, abs=0.003)
+    assert got.high == pytest.approx(0.9448, abs=0.003)
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_all_right_still_has_an_interval(repeats):
+    got = estimate(hold_out(np.ones((repeats, 100))), ACCURACY, rho=0.1, target="a fresh draw")
+    assert got.score == 1.0
+    assert got.interval.high == 1.0
+    assert 0.955 < got.interval.low < 0.97  # the rule of three says 0.97, Wilson 0.963
+    wrong = estimate(hold_out(np.zeros((repeats, 100))), ACCURACY, rho=0.1, target="a fresh draw").interval
+    assert wrong.low == 0.0
+    assert wrong.high == pytest.approx(1.0 - got.interval.low)
+
+
+def test_all_right_in_a_small_class_is_less_sure_for_macro_f1():
+    true = np.array([0.0] * 95 + [1.0] * 5)
+    block = Block(0, 0, np.arange(100), np.stack([true, true], axis=1))
+    got = estimate([block], MACRO_F1, rho=1.0, target="this model").interval
+    assert got.high == 1.0
+    assert got.low < 0.9
+
+
+def test_a_metric_without_bounds_claims_nothing_from_no_variance():
+    block = Block(0, 0, np.arange(20), np.zeros((20, 1)))
+    assert estimate([block], metrics.get("mae"), rho=1.0, target="this model").interval is None
+
+
+def test_one_row_has_no_interval():
+    got = estimate([Block(0, 0, np.arange(1), np.ones((1, 1)))], ACCURACY, rho=1.0, target="this model")
+    assert got.interval is None
+    assert got.standard_error is None
+
+
+def test_this_model_is_the_first_repeat_not_the_luckiest():
+    scores = np.zeros((3, 100))
+    scores[0, :70], scores[1, :80], scores[2, :90] = 1.0, 1.0, 1.0
+    got = estimate(hold_out(scores)[::-1], ACCURACY, rho=1.0, target="this model")
+    assert got.score == pytest.approx(0.7)
+    assert got.repeats == 1
+    assert got.spread == pytest.approx(0.1)
+    assert estimate(hold_out(scores), ACCURACY, rho=0.6, target="this pool").score == pytest.approx(0.8)
+
+
+def test_zero_shot_in_folds_is_one_model_on_all_rows():
+    scores = (np.random.default_rng(1).random(100) < 0.6).astype(float)
+    folds = [Block(0, f, np.arange(100)[f::5], scores[f::5][:, None]) for f in range(5)]
+    whole = estimate(hold_out(scores[None, :]), ACCURACY, rho=0.0, target="this model")
+    assert estimate(folds, ACCURACY, rho=0.0, target="this model").interval == whole.interval
+
+
+def test_pseudo_values_of_macro_f1_equal_leaving_out_one_by_one():
+    rng = np.random.default_rng(4)
+    statistics = np.stack([rng.integers(0, 3, 40), rng.integers(0, 3, 40)], axis=1).astype(float)
+    score = MACRO_F1.aggregate(statistics)
+    slow = np.array([40 * score - 39 * MACRO_F1.aggregate(np.delete(statistics, i, axis=0)) for i in range(40)])
+    assert pseudo_values(MACRO_F1, statistics) == pytest.approx(slow - slow.mean() + score)
+    assert pseudo_values(MACRO_F1, statistics).mean() == pytest.approx(score)
+
+
+def test_auroc_standard_error_is_near_delongs():
+    rng = np.random.default_rng(6)
+    y = (rng.random(200) < 0.3).astype(float)
+    scores = rng.normal(size=200) + y
+    block = Block(0, 0, np.arange(200), AUROC.statistics(list(y), Prediction(scores=scores), Task(TaskKind.DETECT)))
+    wins = (scores[y == 1][:, None] > scores[y == 0][None, :]).astype(float)
+    delong = math.sqrt(wins.mean(1).var(ddof=1) / wins.shape[0] + wins.mean(0).var(ddof=1) / wins.shape[1])
+    got = estimate([block], AUROC, rho=1.0, target="this model")
+    assert got.score == pytest.approx(wins.mean())
+    assert got.standard_error == pytest.approx(delong, rel=0.02)
+
+
+def test_folds_are_pooled_before_macro_f1_and_averaged_for_rankings():
+    rng = np.random.default_rng(8)
+    true, answer = rng.integers(0, 4, 60), rng.integers(0, 4, 60)
+    statistics = np.stack([true, answer], axis=1).astype(float)
+    folds = [Block(0, f, np.arange(60)[f::3], statistics[f::3]) for f in range(3)]
+    got = estimate(folds, MACRO_F1, rho=1.0, target="this model")
+    assert got.score == pytest.approx(MACRO_F1.aggregate(statistics))
+    marks = np.stack([rng.integers(0, 2, 60), rng.normal(size=60)], axis=1).astype(float)
+    marks[:6, 0] = [0, 1, 0, 1, 0, 1]
+    folds = [Block(0, f, np.arange(60)[f::3], marks[f::3]) for f in range(3)]
+    expected = np.mean([AUROC.aggregate(marks[f::3]) for f in range(3)])
+    assert estimate(folds, AUROC, rho=1.0, target="this model").score == pytest.approx(expected)
+
+
+def test_corrected_resampled_t_equals_its_formula():
+    rng = np.random.default_rng(9)
+    blocks = [
+        Block(r, f, np.arange(100)[f::5], (rng.random((20, 1)) < 0.3 + 0.1 * f).astype(float))
+        for r in range(2)
+        for f in range(5)
+    ]
+    got = estimate(blocks, ACCURACY, rho=1.0, target="this pool")
+    of_folds = np.array([b.statistics.mean() for b in blocks])
+    assert got.standard_error == pytest.approx(math.sqrt(of_folds.var(ddof=1) * (1 / 10 + 20 / 80)))
+    assert got.degrees_of_freedom == 9
+
+
+def test_some_folds_of_trained_methods_are_enough_with_the_training_size_given():
+    rng = np.random.default_rng(9)
+    blocks = [Block(0, f, np.arange(100)[f::5], (rng.random((20, 1)) < 0.5).astype(float)) for f in range(2)]
+    got = estimate(blocks, ACCURACY, rho=1.0, target="this model", n_train=80)
+    assert got.degrees_of_freedom == 1
+    assert got.interval.high - got.interval.low > 0.2
+
+
+def test_rows_in_another_order_are_the_same_rows():
+    rng = np.random.default_rng(10)
+    scores = (rng.random((2, 30)) < 0.5).astype(float)
+    mixed = rng.permutation(30)
+    blocks = hold_out(scores)
+    shuffled = [blocks[0].take(mixed), blocks[1]]
+    a = components([shuffled], ACCURACY, rho=0.1, target="a fresh draw").variance(np.ones(1))
+    assert a == components([blocks], ACCURACY, rho=0.1, target="a fresh draw").variance(np.ones(1))
+
+
+def test_targets_by_share_of_the_pool():
+    assert target_of(0, 500) == "this model"
+    assert target_of(100, 500) == "a fresh draw"
+    assert target_of(250, 500) == "this pool"
+    assert target_of(500, 500) == "this model"
+
+
+def test_a_fresh_draw_of_the_whole_pool_is_refused():
+    with pytest.raises(ValueError, match="0 <= rho < 1"):
+        estimate(hold_out(np.ones((2, 10))), ACCURACY, rho=1.0, target="a fresh draw")

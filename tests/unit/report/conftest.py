@@ -1,0 +1,439 @@
+"""Records as a comparison leaves them: 12 labels, 77 labels, 2 labels, and next to nothing."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from typing import Any
+
+import pytest
+
+BACKBONE = "all-MiniLM-L6-v2"
+TICKETS = [
+    "app_crash",
+    "billing_dispute",
+    "cancel_order",
+    "change_address",
+    "damaged_item",
+    "delivery_delay",
+    "discount_code",
+    "invoice_copy",
+    "login_problem",
+    "product_question",
+    "refund_request",
+    "warranty_claim",
+]
+SENTENCES = (
+    "You took £249 but the price at checkout was £219. Explain the thirty pounds please.",
+    "The app closes as soon as I open my basket, on two phones now.",
+    "Parcel says delivered. It is not. The neighbours have not got it either.",
+    "I want my money back for the kettle, it leaks, and no I do not want another one.",
+    "How long does the guarantee on the blue one run?",
+)
+
+
+def _curve(name: str, family: str, role: str, sizes: list[int], scores: list[float], n_test: int) -> dict[str, Any]:
+    points = []
+    for n, score in zip(sizes, scores, strict=True):
+        half = 1.96 * math.sqrt(max(score * (1 - score), 0.01) / n_test) + 0.08 / math.sqrt(max(n, 4))
+        last = n == sizes[-1] and n > 0
+        points.append(
+            {
+                "n_labels": n,
+                "score": score,
+                "interval": [round(max(0, score - half), 4), round(min(1, score + half), 4)],
+                "repeats": 1 if n == 0 else 5,
+                "target": "this model" if last or n == 0 else "a fresh draw" if n < sizes[-1] / 2 else "this pool",
+                "marked": "one repeat: the interval covers test rows only" if n == 0 else None,
+            }
+        )
+    band = []
+    if sizes[-1] > 0:
+        grid = [sizes[0] * (sizes[-1] * 4 / sizes[0]) ** (i / 24) for i in range(25)]
+        ceiling, gap = scores[-1] + 0.05, scores[-1] + 0.05 - scores[0]
+        rate = math.log(gap / 0.05) / math.log(sizes[-1] / sizes[0])
+        for n in grid:
+            mean = ceiling - gap * (n / sizes[0]) ** -rate
+            half = 0.02 + 0.1 / math.sqrt(n) + (0.02 * math.log(n / sizes[-1]) if n > sizes[-1] else 0)
+            band.append({"n_labels": n, "score": mean, "low": mean - half, "high": min(1.0, mean + half)})
+    return {"candidate": name, "family": family, "points": points, "band": band, "role": role}
+
+
+def _entry(curve: dict[str, Any], best: float, fit: float, latency: float, size: int) -> dict[str, Any]:
+    point = curve["points"][-1]
+    method = curve["candidate"].split(":")[0]
+    has_backbone = ":" in curve["candidate"]
+    return {
+        "candidate": curve["candidate"],
+        "method": method,
+        "family": curve["family"],
+        "backbone": BACKBONE if has_backbone else None,
+        "options": {},
+        "n_labels": point["n_labels"],
+        "repeats": point["repeats"],
+        "target": point["target"],
+        "score": point["score"],
+        "interval": point["interval"],
+        "scores": {"accuracy": {"score": point["score"] + 0.01, "interval": point["interval"]}},
+        "versus_best": {
+            "mean": point["score"] - best,
+            "interval": [point["score"] - best - 0.02, point["score"] - best + 0.02],
+        },
+        "distinguishable": point["score"] < best - 0.02,
+        "status": "stopped" if curve["role"] == "stopped" else "complete",
+        "fit_seconds": fit,
+        "milliseconds_per_example": latency,
+        "peak_memory_bytes": 410_000_000 + int(fit * 1e7),
+        "artefact_bytes": size,
+        "money": None,
+    }
+
+
+def _confusion(
+    labels: list[str], n_test: int, accuracy: float, seed: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    source = random.Random(seed)
+    size = len(labels)
+    matrix = [[0] * size for _ in labels]
+    weights = [source.uniform(0.4, 2.0) for _ in labels]
+    for _ in range(n_test):
+        i = source.choices(range(size), weights)[0]
+        wrong = (i + source.choice((1, 1, 1, 2, size - 1, source.randrange(size)))) % size
+        matrix[i][i if source.random() < accuracy - 0.04 * (i % 4) else wrong] += 1
+    per_class = []
+    for i, label in enumerate(labels):
+        right, said, support = matrix[i][i], sum(row[i] for row in matrix), sum(matrix[i])
+        precision, recall = right / said if said else 0.0, right / support if support else 0.0
+        f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+        per_class.append({"label": label, "precision": precision, "recall": recall, "f1": f1, "support": support})
+    return {"labels": labels, "matrix": matrix}, per_class
+
+
+def _details(name: str, labels: list[str], n_train: int, n_test: int, accuracy: float, seed: int) -> dict[str, Any]:
+    source = random.Random(seed)
+    confusion, per_class = _confusion(labels, n_test, accuracy, seed)
+    mistakes = []
+    for i in range(12):
+        label, predicted = source.sample(labels, 2)
+        text = SENTENCES[i % len(SENTENCES)]
+        mistakes.append(
+            {
+                "row": source.randrange(n_train),
+                "text": text,
+                "label": label,
+                "predicted": predicted,
+                "probability": 0.97 - i * 0.02,
+            }
+        )
+    bins = [
+        {"confidence": (i + 0.5) / 10, "accuracy": min(1.0, (i + 0.5) / 10 + 0.06), "count": 4 + i * i}
+        for i in range(1, 10)
+    ]
+    return {
+        "data": {
+            "name": name,
+            "rows": n_train,
+            "text": "message",
+            "label": "queue",
+            "n_train": n_train,
+            "n_test": n_test,
+            "recognised": f"Read {name} as comma-separated values: texts in 'message', labels in 'queue' "
+            "(--text, --label to choose others).",
+            "labels": [
+                {"label": label, "count": n_train // len(labels) + i % 7, "description": None}
+                for i, label in enumerate(labels)
+            ],
+            "protocol": "5-fold, near-duplicates kept together, 3 repeats",
+            "metric_name": "macro F1",
+            "metric_explained": "Macro F1 is the mean of every label's F1, so a rare label counts like a frequent one.",
+        },
+        "confusion": confusion,
+        "per_class": per_class,
+        "mistakes": mistakes,
+        "calibration": {"ece": 0.061, "bins": bins},
+        "reproduce": {
+            "command": f"nshot compare {name} --seed 0",
+            "seed": 0,
+            "versions": {"nshot": "0.1.0", "torch": "2.13.0", "transformers": "5.1.0", "python": "3.11.9"},
+            "machine": {"processor": "2 cores, AVX512-BF16", "memory_bytes": 16_800_000_000, "system": "Linux"},
+            "data_fingerprint": "5f1c0a6f2d0b9e77aa31c4e0d9f8b612",
+        },
+        "outputs": {
+            "report": f"{name.split('.', maxsplit=1)[0]}.nshot/report.html",
+            "model": f"{name.split('.', maxsplit=1)[0]}.nshot/model",
+            "predict": f"nshot predict {name.split('.', maxsplit=1)[0]}.nshot/model -",
+        },
+    }
+
+
+def tickets_record() -> dict[str, Any]:
+    """Return the record of 12 labels on 1,204 texts: a tie that the cheap way wins, a crossover ahead."""
+    sizes = [16, 64, 256, 843]
+    wanted = (
+        ("primed_probe", "few-shot", "pick", sizes, [0.63, 0.74, 0.82, 0.86], 0.4, 0.9, 42_000),
+        ("full_finetune", "fine-tuning", "same", sizes, [0.41, 0.69, 0.82, 0.852], 56.0, 1.1, 91_000_000),
+        ("lora", "fine-tuning", "same", sizes, [0.44, 0.66, 0.80, 0.843], 61.0, 1.1, 1_200_000),
+        ("linear_probe", "few-shot", "behind", sizes, [0.50, 0.70, 0.80, 0.83], 0.3, 0.9, 38_000),
+        ("label_similarity", "zero-shot", "behind", [0], [0.61], 0.0, 0.9, 18_000),
+        ("tfidf_linear", "baseline", "behind", sizes, [0.30, 0.48, 0.66, 0.75], 0.2, 0.1, 310_000),
+        ("head_finetune", "fine-tuning", "stopped", [16, 64], [0.22, 0.41], 9.0, 1.1, 80_000),
+        ("majority", "baseline", "behind", sizes, [0.02, 0.02, 0.02, 0.02], 0.001, 0.001, 200),
+    )
+    curves, board = [], []
+    for name, family, role, ns, scores, fit, latency, size in wanted:
+        candidate = name if family == "baseline" else f"{name}:{BACKBONE}"
+        curve = _curve(candidate, family, role, ns, scores, 361)
+        curves.append(curve)
+        board.append(_entry(curve, 0.86, fit, latency, size))
+    details = _details("tickets.csv", TICKETS, 1204, 361, 0.88, 1)
+    details["data"]["protocol"] = "held out to test: 361, near-duplicates kept together"
+    details["curves"] = curves
+    details["timeline"] = [
+        {
+            "candidate": curve["candidate"],
+            "n_labels": point["n_labels"],
+            "seconds": entry["fit_seconds"] * 3,
+            "started": 1.0 * i,
+        }
+        for i, (curve, entry) in enumerate(zip(curves, board, strict=True))
+        for point in curve["points"]
+    ]
+    verdict = {
+        "schema": 1,
+        "task": "classify",
+        "metric": "macro_f1",
+        "n_labels": 843,
+        "n_test": 361,
+        "model_n_labels": 1204,
+        "pick": {
+            "candidate": f"primed_probe:{BACKBONE}",
+            "method": "primed_probe",
+            "family": "few-shot",
+            "backbone": BACKBONE,
+            "n_labels": 843,
+            "target": "this model",
+            "score": 0.858,
+            "interval": [0.83, 0.89],
+            "score_as_measured": 0.862,
+        },
+        "because": [
+            "full_finetune scores the same, as far as 361 rows can tell (-0.01 [-0.03, +0.02]), "
+            "and takes 140 times as long to fit.",
+            "Without any label, label_similarity reaches 0.61 [0.57, 0.65].",
+        ],
+        "leaderboard": board,
+        "crossovers": [
+            {
+                "from": f"label_similarity:{BACKBONE}",
+                "to": f"primed_probe:{BACKBONE}",
+                "n_labels": 15,
+                "interval": [9, 24],
+            },
+            {
+                "from": f"primed_probe:{BACKBONE}",
+                "to": f"full_finetune:{BACKBONE}",
+                "n_labels": 2500,
+                "interval": [1600, 3300],
+            },
+        ],
+        "more_labels": [{"n_labels": 1143, "gain": 0.02, "interval": [0.0, 0.04]}],
+        "smallest_detectable_difference": 0.024,
+        "checks": [
+            {
+                "code": "N101",
+                "title": "17 near-duplicate pairs",
+                "severity": "note",
+                "explanation": "17 pairs of texts differ in a few characters only. "
+                "They were kept on the same side of every split.",
+                "advice": "Nothing to do; drop one of each pair if they are the same message.",
+                "count": 17,
+                "rows": [3, 71, 90, 118],
+                "details": {},
+            },
+            {
+                "code": "N104",
+                "title": "9 texts carry two labels",
+                "severity": "issue",
+                "explanation": "9 texts stand in the file twice with different labels; no model is right about both.",
+                "advice": "Decide which label is right and remove the other row.",
+                "count": 9,
+                "rows": [12, 77, 145, 460],
+                "details": {},
+            },
+        ],
+        "skipped": [
+            {"candidate": f"from_scratch:{BACKBONE}", "n_labels": n, "reason": "would not fit the 5 min; --budget 8m"}
+            for n in sizes
+        ],
+        "seconds": 287.0,
+    }
+    return {"verdict": verdict, "details": details}
+
+
+def banking_record() -> dict[str, Any]:
+    """Return a record of 77 labels, narrow intervals, where fine-tuning wins."""
+    record = tickets_record()
+    things = [
+        "card",
+        "transfer",
+        "top_up",
+        "refund",
+        "cash",
+        "exchange",
+        "pin",
+        "account",
+        "payment",
+        "fee",
+        "beneficiary",
+    ]
+    matters = ["pending", "declined", "not_recognised", "wrong_amount", "limits", "how_to", "delay"]
+    labels = [f"{thing}_{matter}" for thing in things for matter in matters]
+    sizes = [77, 154, 308, 770, 1540, 3850, 10003]
+    wanted = (
+        (
+            "full_finetune",
+            "fine-tuning",
+            "pick",
+            sizes,
+            [0.21, 0.44, 0.62, 0.79, 0.853, 0.902, 0.934],
+            412.0,
+            1.2,
+            91_000_000,
+        ),
+        ("lora", "fine-tuning", "same", sizes, [0.25, 0.46, 0.64, 0.792, 0.851, 0.9, 0.93], 388.0, 1.3, 1_400_000),
+        ("primed_probe", "few-shot", "behind", sizes, [0.70, 0.75, 0.79, 0.847, 0.87, 0.893, 0.912], 3.1, 0.9, 240_000),
+        ("linear_probe", "few-shot", "behind", sizes, [0.52, 0.66, 0.75, 0.83, 0.861, 0.89, 0.911], 2.2, 0.9, 240_000),
+        ("prototypes", "few-shot", "behind", sizes, [0.53, 0.66, 0.735, 0.79, 0.8, 0.81, 0.815], 0.05, 0.9, 120_000),
+        ("label_similarity", "zero-shot", "behind", [0], [0.622], 0.0, 0.9, 118_000),
+        ("tfidf_linear", "baseline", "behind", sizes, [0.19, 0.33, 0.49, 0.66, 0.75, 0.82, 0.87], 1.9, 0.1, 2_100_000),
+        ("majority", "baseline", "behind", sizes, [0.0003] * 7, 0.001, 0.001, 900),
+    )
+    curves, board = [], []
+    for name, family, role, ns, scores, fit, latency, size in wanted:
+        candidate = name if family == "baseline" else f"{name}:{BACKBONE}"
+        curve = _curve(candidate, family, role, ns, scores, 3080)
+        curves.append(curve)
+        board.append(_entry(curve, 0.934, fit, latency, size))
+    verdict = record["verdict"]
+    pick = {
+        **verdict["pick"],
+        "candidate": f"full_finetune:{BACKBONE}",
+        "method": "full_finetune",
+        "family": "fine-tuning",
+    }
+    pick.update(n_labels=10003, score=0.9331, interval=[0.9242, 0.9419], score_as_measured=0.9340)
+    verdict.update(
+        n_labels=10003,
+        n_test=3080,
+        model_n_labels=10003,
+        pick=pick,
+        leaderboard=board,
+        because=["primed_probe is worse by 0.022 [0.014, 0.031], which is more than the 0.005 that a gain is worth."],
+        crossovers=[
+            {
+                "from": f"label_similarity:{BACKBONE}",
+                "to": f"primed_probe:{BACKBONE}",
+                "n_labels": 42,
+                "interval": [30, 60],
+            },
+            {
+                "from": f"primed_probe:{BACKBONE}",
+                "to": f"full_finetune:{BACKBONE}",
+                "n_labels": 2900,
+                "interval": [2100, 3900],
+            },
+        ],
+        more_labels=[{"n_labels": 20006, "gain": 0.004, "interval": [0.001, 0.008]}],
+        smallest_detectable_difference=0.009,
+        skipped=[],
+    )
+    details = _details("banking77.csv", labels, 10003, 3080, 0.95, 2)
+    details["data"]["protocol"] = "tested on the 3,080 rows of test.csv, which were never trained on"
+    details["curves"] = curves
+    return {"verdict": verdict, "details": details}
+
+
+def binary_record() -> dict[str, Any]:
+    """Return a record of 2 labels where the test cannot tell and zero-shot is the pick."""
+    record = tickets_record()
+    labels = ["negative", "positive"]
+    sizes = [16, 32, 64]
+    wanted = (
+        ("label_similarity", "zero-shot", "pick", [0], [0.81], 0.0, 0.8, 3_000),
+        ("primed_probe", "few-shot", "same", sizes, [0.70, 0.76, 0.8], 0.1, 0.8, 4_000),
+        ("majority", "baseline", "behind", sizes, [0.34, 0.34, 0.34], 0.001, 0.001, 100),
+    )
+    curves, board = [], []
+    for name, family, role, ns, scores, fit, latency, size in wanted:
+        candidate = name if family == "baseline" else f"{name}:{BACKBONE}"
+        curve = _curve(candidate, family, role, ns, scores, 40)
+        curve["band"] = []
+        curves.append(curve)
+        board.append(_entry(curve, 0.81, fit, latency, size))
+    record["verdict"].update(
+        n_labels=64,
+        n_test=40,
+        model_n_labels=64,
+        leaderboard=board,
+        because=["The test cannot tell label_similarity and primed_probe apart; label_similarity costs no labels."],
+        crossovers=[],
+        more_labels=[],
+        smallest_detectable_difference=0.17,
+        checks=[],
+        skipped=[],
+        seconds=4.2,
+    )
+    pick = record["verdict"]["pick"]
+    pick.update(candidate=f"label_similarity:{BACKBONE}", method="label_similarity", family="zero-shot", n_labels=0)
+    pick.update(score=0.81, interval=[0.68, 0.91], score_as_measured=0.81)
+    details = _details("reviews.csv", labels, 104, 40, 0.84, 3)
+    details["curves"] = curves
+    return {"verdict": record["verdict"], "details": details}
+
+
+@pytest.fixture
+def tickets() -> dict[str, Any]:
+    return tickets_record()
+
+
+@pytest.fixture
+def banking() -> dict[str, Any]:
+    return banking_record()
+
+
+@pytest.fixture
+def binary() -> dict[str, Any]:
+    return binary_record()
+
+
+def _hollow(value: Any) -> Any:
+    """Return the same keys with nothing in them."""
+    if isinstance(value, dict):
+        return {key: _hollow(part) for key, part in value.items()}
+    return [] if isinstance(value, list) else None
+
+
+def _one_of_each(value: Any) -> Any:
+    """Return the same keys, lists with one entry in which everything is None."""
+    if isinstance(value, dict):
+        return {key: _one_of_each(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_one_of_each(value[0])] if value and isinstance(value[0], dict) else []
+    return None
+
+
+EMPTY = {
+    "nothing": {},
+    "no parts": {"verdict": {}, "details": {}},
+    "none": {"verdict": None, "details": None},
+    "hollow": _hollow(tickets_record()),
+    "one of each, all None": _one_of_each(tickets_record()),
+    "verdict only": {"verdict": tickets_record()["verdict"]},
+    "details only": {"details": tickets_record()["details"]},
+}
+
+
+@pytest.fixture(params=sorted(EMPTY))
+def sparse(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return copy.deepcopy(EMPTY[request.param])

@@ -1,0 +1,114 @@
+"""How numbers look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nshot.report import wording
+from nshot.report.record import Confusion, read
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.86, "0.86"),
+        (0.8649, "0.86"),
+        (1.0, "1.00"),
+        (-0.004, "0.00"),
+        (23.44, "23.4"),
+        (1.7, "1.70"),
+        (412.3, "412"),
+        (1250.0, "1,250"),
+        (None, "–"),
+    ],
+)
+def test_a_score_has_two_decimals_and_large_values_three_digits(value: float | None, words: str) -> None:
+    assert wording.score(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.86, ".86"), (-0.02, "-.02"), (1.0, "1.0"), (0.999, "1.0"), (0.0, ".00"), (23.4, "23.4")]
+)
+def test_a_score_in_a_narrow_column_loses_its_leading_zero(value: float, words: str) -> None:
+    assert wording.brief_score(value) == words
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.02, "+0.02"), (-0.01, "-0.01"), (0.0, "0.00"), (-0.001, "0.00")])
+def test_a_difference_has_a_sign_unless_it_is_zero(value: float, words: str) -> None:
+    assert wording.signed(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "0 s"),
+        (1e-6, "1 µs"),
+        (0.0009, "0.9 ms"),
+        (0.04, "40 ms"),
+        (0.4, "0.4 s"),
+        (9.96, "10 s"),
+        (56.2, "56 s"),
+        (180.0, "3 min"),
+        (3600.0, "60 min"),
+        (9000.0, "2.5 h"),
+        (400_000.0, "4.6 days"),
+        (None, "–"),
+    ],
+)
+def test_a_time_is_told_in_the_unit_that_people_use(value: float | None, words: str) -> None:
+    assert wording.seconds(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0, "0 B"), (200, "200 B"), (42_000, "42 kB"), (1_200_000, "1.2 MB"), (999_700_000, "1.0 GB"), (None, "–")],
+)
+def test_a_size_is_told_in_decimal_units(value: int | None, words: str) -> None:
+    assert wording.size(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.97, "97 %"), (0.999, "> 99 %"), (1.0, "100 %"), (0.001, "< 1 %"), (0.0, "0 %")]
+)
+def test_almost_everything_is_not_told_as_everything(value: float, words: str) -> None:
+    assert wording.percent(value) == words
+
+
+def test_both_ends_of_an_interval_are_told() -> None:
+    assert wording.interval((0.83, 0.8912)) == "[0.83, 0.89]"
+    assert wording.signed_interval((-0.03, 0.02)) == "[-0.03, +0.02]"
+    assert wording.count_interval((1600, 5200)) == "[1,600, 5,200]"
+    assert wording.interval(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [([], ""), (["a"], "a"), (["a", "b", "c"], "a, b and c"), (list("abcdef"), "a, b and 4 more")]
+)
+def test_a_list_reads_as_a_sentence(names: list[str], words: str) -> None:
+    assert wording.listed(names, 0 if len(names) < 4 else 2) == words
+
+
+def test_only_crossovers_still_ahead_are_told_as_next(tickets: dict[str, Any]) -> None:
+    said = wording.next_sentences(read(tickets))
+    assert said[0] == "full_finetune is expected to overtake primed_probe at about 2,500 labels [1,600, 3,300]."
+    assert said[1] == "Your next 300 labels are worth +0.02 [0.00, +0.04] macro F1."
+    assert not any("label_similarity" in words for words in said)
+
+
+def test_a_skipped_candidate_is_told_once_with_all_its_sizes(tickets: dict[str, Any]) -> None:
+    record = read(tickets)
+    lines = wording.left_out(record.verdict.skipped, record)
+    assert lines == [("from_scratch at 16, 64, 256 and 843 labels", "would not fit the 5 min; --budget 8m")]
+
+
+def test_confused_pairs_are_counted_off_the_diagonal_most_frequent_first() -> None:
+    confusion = Confusion(labels=("a", "b", "c"), matrix=((8, 2, 0), (5, 5, 0), (0, 1, 0)))
+    pairs = [(p.label, p.predicted, p.count, p.share) for p in wording.confused_pairs(confusion)]
+    assert pairs == [("b", "a", 5, 0.5), ("a", "b", 2, 0.2), ("c", "b", 1, 1.0)]
+
+
+def test_narrow_intervals_get_a_third_decimal(tickets: dict[str, Any], banking: dict[str, Any]) -> None:
+    assert wording.pick_score(read(tickets)) == "macro F1 0.86 [0.83, 0.89]"
+    assert wording.pick_score(read(banking)) == "macro F1 0.933 [0.924, 0.942]"
