@@ -117,12 +117,19 @@ class _Shard:
     digests: np.ndarray
     vectors: np.ndarray
     sound: bool | None = None
+    marked: bool = False
 
     def is_sound(self) -> bool:
         """Return whether the bytes are those that were written; looks at them once."""
         if self.sound is None:
             self.sound = _checksum(self.digests, self.vectors) == self.checksum
         return self.sound
+
+    def mark_as_used(self) -> None:
+        """Note on disk, once per process, that it was used now; eviction takes those used longest ago."""
+        if not self.marked:
+            self.marked = True
+            _touch(self.path)
 
 
 @dataclass
@@ -178,6 +185,7 @@ class FeatureCache:
         for number, (positions, rows) in by_shard.items():
             shard = store.shards[number]
             if shard.is_sound():
+                shard.mark_as_used()
                 vectors[positions] = shard.vectors[rows]
             else:
                 self._forget(store, number)
@@ -272,7 +280,6 @@ class FeatureCache:
             raw = shard.digests.tobytes()
             for row in range(len(shard.digests)):
                 store.places.setdefault(raw[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES], (number, row))
-            _touch(path)
         return bool(new)
 
     def _forget(self, store: _Store, number: int) -> None:

@@ -53,13 +53,13 @@ def pretrained(settings: EncoderSettings, files: Sequence[Path], *, trust_remote
     Raises:
         ModelError: The weights cannot be read or do not fit.
     """
-    head = Head(settings)
+    head = _head(settings)
     _load_head(settings, head)
     shape = BertShape.of(settings.config)
     if shape is None:
         model = _transformers_model(settings, trust_remote_code)
         return PaddedEncoder(model.float(), head).eval()
-    network = _without_initialising(shape, head)
+    network = BertEncoder(shape, head)
     weights = {}
     for path in files:
         weights.update(_read(path))
@@ -75,7 +75,7 @@ def untrained(settings: EncoderSettings, seed: int, *, trust_remote_code: bool) 
             torch.manual_seed(seed)
             model = _transformers_model(settings, trust_remote_code, random=True)
             return PaddedEncoder(model.float(), Head(settings)).eval()
-    network = _without_initialising(shape, Head(settings))
+    network = BertEncoder(shape, _head(settings))
     network.initialise(torch.Generator().manual_seed(seed))
     return network.eval()
 
@@ -148,13 +148,10 @@ def _padded(prepared: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
 
-def _without_initialising(shape: BertShape, head: Head) -> BertEncoder:
-    """Return the network with memory for its weights but nothing drawn, which would take longer than reading them."""
-    with torch.device("meta"):
-        network = BertEncoder(shape, nn.Module())  # type: ignore[arg-type]
-    network.to_empty(device="cpu")
-    network.head = head
-    return network
+def _head(settings: EncoderSettings) -> Head:
+    """Return pooling and what follows; the weights that torch draws for it leave nobody's random numbers changed."""
+    with torch.random.fork_rng(devices=[]):
+        return Head(settings)
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -75,13 +75,13 @@ def near_pairs(texts: Sequence[str], threshold: float = THRESHOLD) -> NearPairs:
         texts: n texts; of very long ones the first 4,000 characters count.
         threshold: From 0.5 to 1.
     """
-    _, pairs = _grouped_pairs(texts, threshold)
+    _, pairs = exact_and_near(texts, threshold)
     return pairs
 
 
 def near_duplicate_groups(texts: Sequence[str], threshold: float = THRESHOLD) -> np.ndarray:
     """Return a group id per text, shape (n,), int64: exact and near-duplicates, linked through others if need be."""
-    exact, pairs = _grouped_pairs(texts, threshold)
+    exact, pairs = exact_and_near(texts, threshold)
     return linked(exact, pairs)
 
 
@@ -103,11 +103,6 @@ def merged(groups: np.ndarray, others: np.ndarray) -> np.ndarray:
     return _components(groups, groups, others + offset)
 
 
-def exact_and_near(texts: Sequence[str], threshold: float = THRESHOLD) -> tuple[np.ndarray, NearPairs]:
-    """Return `exact_groups` and `near_pairs` for the price of one."""
-    return _grouped_pairs(texts, threshold)
-
-
 def _components(nodes: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -124,7 +119,8 @@ def _components(nodes: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.
     return order[inverse]
 
 
-def _grouped_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, NearPairs]:
+def exact_and_near(texts: Sequence[str], threshold: float = THRESHOLD) -> tuple[np.ndarray, NearPairs]:
+    """Return `exact_groups` and `near_pairs` for the price of one."""
     ids: dict[str, int] = {}
     exact = np.empty(len(texts), np.int64)
     starts: list[int] = []
@@ -165,9 +161,10 @@ def _shingles(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         # A block of texts at a time: the codes of all of them together would take many times their size.
         stop, characters = start, 0
         while stop < len(texts) and (stop == start or characters < _BLOCK_SHINGLES):
-            characters += min(len(texts[stop]), _LONGEST) + 2
+            characters += min(len(texts[stop]), _LONGEST) + 3
             stop += 1
-        block = [f" {text[:_LONGEST]} " for text in texts[start:stop]]
+        # Every text has a triple, the empty one three spaces.
+        block = [f" {text[:_LONGEST] or ' '} " for text in texts[start:stop]]
         lengths = np.fromiter(map(len, block), np.int64, len(block))
         codes = np.frombuffer("".join(block).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
         mixed = codes[:-2] * np.uint64(0x9E3779B97F4A7C15)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _READ_ROWS = 1 << 16
 _SHOWN_COLUMNS = 12
+_SAMPLE_ROWS = 1000
+# A column with more different values is no label column; how many more need not be known exactly.
+_MOST_DISTINCT = 20_000
 _TRUTHS = frozenset({"true", "false"})
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
@@ -307,8 +310,12 @@ def _empty(texts: ArrowTexts) -> list[int]:
     """Return the positions of texts without any visible character."""
     import pyarrow.compute as pc
 
-    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(texts.arrow, ""))), 0)
-    positions: list[int] = pc.indices_nonzero(blank).to_pylist()
+    positions: list[int] = []
+    start = 0
+    for chunk in texts.arrow.chunks:
+        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(chunk, ""))), 0)
+        positions.extend(start + i for i in pc.indices_nonzero(blank).to_pylist())
+        start += len(chunk)
     return positions
 
 
@@ -449,19 +456,30 @@ def _like(like: Source, columns: tuple[str, ...], name: str) -> _Chosen:
 
 
 def _facts(name: str, column: pa.ChunkedArray) -> recognition.ColumnFacts:
+    """Return what a column looks like, a chunk at a time, so that no copy of a large column is made."""
     import pyarrow.compute as pc
 
-    trimmed = pc.utf8_trim_whitespace(column)
-    filled = trimmed.filter(pc.fill_null(pc.greater(pc.utf8_length(trimmed), 0), False))
-    n = len(filled)
-    if not n:
+    filled = characters = counted = 0
+    seen: set[str] = set()
+    some: list[str] = []
+    for chunk in column.chunks:
+        trimmed = pc.utf8_trim_whitespace(chunk)
+        lengths = pc.utf8_length(trimmed)
+        present = trimmed.filter(pc.fill_null(pc.greater(lengths, 0), False))
+        filled += len(present)
+        characters += pc.sum(lengths).as_py() or 0
+        if len(seen) < _MOST_DISTINCT:
+            seen.update(pc.unique(present).to_pylist())
+            counted += len(present)
+        if len(some) < _SAMPLE_ROWS:
+            some.extend(present.slice(0, _SAMPLE_ROWS).to_pylist())
+    if not filled:
         return recognition.ColumnFacts(name, 0, 0, 0.0, 0.0, numeric=False)
-    some = [value for value in filled.slice(0, 1000).to_pylist() if value]
     return recognition.ColumnFacts(
         name=name,
-        filled=n,
-        distinct=pc.count_distinct(filled).as_py(),
-        mean_characters=pc.mean(pc.utf8_length(filled)).as_py(),
+        filled=filled,
+        distinct=round(len(seen) * filled / counted) if len(seen) >= _MOST_DISTINCT else len(seen),
+        mean_characters=characters / filled,
         mean_words=sum(len(value.split()) for value in some) / len(some),
         numeric=all(_is_number(value) for value in some),
     )
@@ -561,7 +579,10 @@ def _check_known(targets: Sequence[str], task: Task, name: str, train: str) -> N
             counts[label] = counts.get(label, 0) + 1
     if not counts:
         return
-    shown = ", ".join(f"'{label}' ({count:,} rows)" for label, count in sorted(counts.items())[:_SHOWN_COLUMNS])
+    shown = ", ".join(
+        f"'{label}' ({count:,} {'row' if count == 1 else 'rows'})"
+        for label, count in sorted(counts.items())[:_SHOWN_COLUMNS]
+    )
     more = f" and {len(counts) - _SHOWN_COLUMNS} more" if len(counts) > _SHOWN_COLUMNS else ""
     hint = closest(next(iter(sorted(counts))), task.labels)
     raise DataError(

@@ -61,7 +61,7 @@ _LABEL_PREFIXES = frozenset({"is", "has", "was"})
 _LONGEST_LABEL = 100
 _TIE = 0.75
 # An empty column with the right name is better than none: the message can then say that it is empty.
-_EMPTY_SCORE = 0.1
+_EMPTY_SCORE = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class ColumnFacts:
     Attributes:
         name: Its name.
         filled: How many cells are not empty.
-        distinct: How many different values they have.
+        distinct: How many different values they have; estimated beyond 20,000.
         mean_characters: Mean length of those.
         mean_words: Mean number of words of those.
-        numeric: Whether all of them (of the first thousand) are numbers.
+        numeric: Whether all of the first thousand are numbers.
     """
 
     name: str
@@ -170,7 +170,7 @@ _NUMBERED = re.compile(
 
 def says_nothing(label: str) -> bool:
     """Return whether a label name alone tells nobody what it means: numbers, single letters, LABEL_0, yes."""
-    bare = label.strip().casefold()
+    bare = label.strip().strip("_").casefold()
     return bare in _EMPTY_WORDS or _NUMBERED.fullmatch(bare) is not None
 
 

@@ -223,8 +223,7 @@ class _TextFile:
 
     def lines(self) -> Iterator[str]:
         """Yield its lines without their ends."""
-        with self.stream() as raw:
-            wrapped = io.TextIOWrapper(raw, self.encoding.name, self.encoding.errors, newline=None)
+        with io.TextIOWrapper(self.stream(), self.encoding.name, self.encoding.errors, newline=None) as wrapped:
             try:
                 for line in wrapped:
                     yield line.rstrip("\n")
@@ -390,8 +389,7 @@ def _refuse_csv(
 def _first_ragged(text: _TextFile, width: int, delimiter: str, quoted: bool) -> tuple[int, int] | None:
     """Return the line of the first record with another number of cells than `width`, and that number."""
     line = 1
-    with text.utf8() as stream:
-        decoded = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+    with io.TextIOWrapper(text.utf8(), "utf-8-sig", newline="") as decoded:
         reader = csv.reader(decoded, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
         try:
             for record in reader:
@@ -479,9 +477,12 @@ def _row_batches(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[Batch
 
 def _open_json(text: _TextFile) -> Opened:
     with text.stream() as raw:
-        content = io.TextIOWrapper(raw, text.encoding.name, text.encoding.errors).read().removeprefix("\ufeff")
+        data = raw.read()
     try:
+        content = data.decode(text.encoding.name, text.encoding.errors).removeprefix("\ufeff")
         value = json.loads(content)
+    except UnicodeDecodeError as error:
+        raise encodings.not_in(text.encoding, text.name, error.reason) from None
     except (ValueError, RecursionError) as error:
         if isinstance(error, json.JSONDecodeError):
             if content.lstrip().startswith("{") and "Extra data" in error.msg:

@@ -39,8 +39,9 @@ class ClusterThenLabel(Method):
 
     **Idea.** Spherical k-means on the pool's features: ``maximise sum_i cos(f(x_i), m_g(i))`` over groups g and their
     centres m. Each labelled example votes in its group, with the weight ``exp(20 (cos(f(x_i), m_g) - the group's
-    largest))``; a group without any takes the votes of the most similar group that has some. ``p(c | x)`` is c's share of
-    the votes in the group whose centre is most similar to x, one more vote being spread evenly over the classes. At most 4,000 pool examples, drawn by the seed, are clustered.
+    largest))``; a group without any takes the votes of the most similar group that has some. ``p(c | x)`` is c's share
+    of the votes in the group whose centre is most similar to x, one more vote being spread evenly over the classes.
+    At most 4,000 pool examples, drawn by the seed, are clustered.
 
     **Needs** a backbone that embeds, a pool of unlabelled examples, and one label.
 

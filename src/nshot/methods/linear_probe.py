@@ -34,9 +34,9 @@ class LinearProbe(Method):
     """Learn a linear classifier on the features of a frozen network.
 
     **Idea.** With features f(x) of length d, ``p(c | x) = softmax(W f(x) + b)_c``; W and b minimise
-    ``C * sum_i v_i * -log p(y_i | x_i) + |W|^2 / 2`` with weights v that make every class count the same. C and how much
-    of the class frequencies to put back, are chosen by cross-validation inside the n labels, by the study's metric;
-    the same held-out rows calibrate the probabilities.
+    ``C * sum_i v_i * -log p(y_i | x_i) + |W|^2 / 2`` with weights v that make every class count the same. C, and how
+    much of the class frequencies to put back, are chosen by cross-validation inside the n labels, by the study's
+    metric; the same held-out rows calibrate the probabilities.
 
     **Needs** a backbone that embeds, and one label. Does not read label names.
 

@@ -227,8 +227,8 @@ def _nearest(cosines: Array, codes: Array, number: int) -> _Nearest:
 def _left_out(vectors: Array, codes: Array, groups: Sequence[Hashable] | None) -> _Nearest:
     """Return the nearest of each training row outside its own group.
 
-    At most 1,000 rows, evenly spaced: choosing k does not get better by more. A row whose class stands in no other group
-    cannot be answered rightly by any k, and is not asked.
+    At most 1,000 rows, evenly spaced: choosing k does not get better by more. A row whose class stands in no other
+    group cannot be answered rightly by any k, and is not asked.
     """
     import numpy as np
 

@@ -53,8 +53,8 @@ class TfidfLinear(Method):
     **Wins** where the words decide and the pre-trained model does not know them: another language, codes, product
     names. **Loses** at few labels, because a word that was not in the training texts says nothing.
 
-    **Source.** Spärck Jones 1972, A statistical interpretation of term specificity; Wang and Manning 2012, Baselines and
-    Bigrams.
+    **Source.** Spärck Jones 1972, A statistical interpretation of term specificity; Wang and Manning 2012,
+    Baselines and Bigrams.
 
     **Example.** ``nshot compare tickets.csv --methods tfidf_linear,linear_probe``
     """

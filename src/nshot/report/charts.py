@@ -397,7 +397,7 @@ def _name_spots(svg: Drawing, spots: Sequence[_Spot], room: _Box, is_wide: bool)
     taken: list[_Box] = [(s.x - 6, s.y - 6, s.x + 6, s.y + 6) for s in spots]
     for spot in spots:
         words = _cut(spot.style.name, 22) if is_wide else spot.style.key
-        width = len(words) * LETTER * (1.12 if spot.style.role == "pick" else 1.0)
+        width = len(words) * LETTER * (1.15 if spot.style.role == "pick" else 1.0)
         box = _free(spot, width, taken, room)
         if box is None:
             continue  # its title still says it on hover
@@ -406,7 +406,8 @@ def _name_spots(svg: Drawing, spots: Sequence[_Spot], room: _Box, is_wide: bool)
         near = (min(max(spot.x, box[0]), box[2]), min(max(spot.y, box[1] + 3), box[3] - 3))
         if abs(near[0] - spot.x) + abs(near[1] - spot.y) > 14:
             svg.path([(spot.x, spot.y), near], "leader")
-        svg.words(box[0], box[3] - 4, words)
+        is_left = box[2] <= spot.x  # its end, not its start, is what has to be near the spot
+        svg.words(box[2] if is_left else box[0], box[3] - 4, words, anchor="end" if is_left else "start")
 
 
 def _free(spot: _Spot, width: float, taken: Sequence[_Box], room: _Box) -> _Box | None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-LETTER = 6.7
+LETTER = 7.0
 """Width of a letter of the charts' 12 px type, in px, rounded up."""
 
 

@@ -29,6 +29,7 @@ STRENGTHS = (0.25, 1.0, 4.0, 16.0, 64.0)
 USUAL_STRENGTH = 4.0
 """C unless another is clearly better, or where nothing can be held out; for features of length about one."""
 
+_TOO_LARGE = "The features are too large for a regression. Scale them to about one."
 _ABSENT = -1e30
 _PATH_TOLERANCE = 1e-3
 _FINAL_TOLERANCE = 1e-6
@@ -108,7 +109,7 @@ def fit(
     design = _Design(features)
     solver = _Solver(design, codes, n_classes, _rows_weights(codes, weights)[None])
     solver.solve(strength, tolerance)
-    return design.in_features(solver.parameters[:, 0], strength)
+    return design.in_features(solver, strength)
 
 
 def select_and_fit(
@@ -146,7 +147,7 @@ def select_and_fit(
         strength = strengths[0] if len(strengths) == 1 else USUAL_STRENGTH
         final = _Solver(design, codes, n_classes, rows_weights[None])
         final.solve(strength, _FINAL_TOLERANCE)
-        return Selected(design.in_features(final.parameters[:, 0], strength), {}, held, np.zeros((0, n_classes)))
+        return Selected(design.in_features(final, strength), {}, held, np.zeros((0, n_classes)))
     n_folds = int(folds.max()) + 1
     per_fold = np.stack([np.where(folds == fold, 0.0, rows_weights) for fold in range(n_folds)])
     at_once = max(1, _MOST_PARAMETERS // (design.axes.shape[1] * n_classes))
@@ -168,7 +169,7 @@ def select_and_fit(
     _, mean, scores = path[strength]
     final = _Solver(design, codes, n_classes, rows_weights[None], start=mean)
     final.solve(strength, _FINAL_TOLERANCE)
-    model = design.in_features(final.parameters[:, 0], strength)
+    model = design.in_features(final, strength)
     return Selected(model, {c: judged for c, (judged, _, _) in path.items()}, held, scores)
 
 
@@ -193,6 +194,9 @@ class _Design:
         if isinstance(features, np.ndarray):
             centre = features.mean(axis=0, dtype=np.float64)
             centred = (features - centre).astype(kind)
+            with np.errstate(over="ignore"):
+                if not np.isfinite(np.square(centred).sum()):
+                    raise TrainingError(_TOO_LARGE)
             turn = _principal_axes(centred)
             self.axes = np.ones((n, turn.shape[1] + 1), dtype=kind)
             self.axes[:, :-1] = centred @ turn
@@ -204,11 +208,15 @@ class _Design:
             self.axes = hstack([features.astype(kind), np.ones((n, 1), dtype=kind)], format="csr", dtype=kind)
             self.squares = self.axes.multiply(self.axes).tocsr()
 
-    def in_features(self, parameters: Array, strength: float) -> Logistic:
-        """Return parameters of shape (columns, classes) as a model of the features."""
+    def in_features(self, solver: _Solver, strength: float) -> Logistic:
+        """Return the first problem's solution as a model of the features."""
+        parameters = solver.parameters[:, 0]
         if not np.isfinite(parameters).all():
-            raise TrainingError("The regression diverged: the features are too large. Scale them to about one.")
-        coefficients, offsets = parameters[:-1].T.astype(np.float64), parameters[-1].astype(np.float64)
+            raise TrainingError(_TOO_LARGE)
+        coefficients, offsets = (
+            parameters[:-1].T.astype(np.float64),
+            (parameters[-1] + solver.absent[0]).astype(np.float64),
+        )
         if self._axes is not None and self._centre is not None:
             coefficients = coefficients @ self._axes.T.astype(np.float64)
             offsets = offsets - coefficients @ self._centre
@@ -249,10 +257,10 @@ class _Solver:
         for problem, of_rows in enumerate(weights):
             present[problem, codes[of_rows > 0]] = True
         # Without a row a class's offset would run to minus infinity; its score is put there and its parameters rest.
-        self._absent = np.where(present, 0, _ABSENT).astype(kind)
+        self.absent = np.where(present, 0, _ABSENT).astype(kind)
         self._two_classes = n_classes == 2
         self.parameters: Array = np.zeros(shape, dtype=kind) if start is None else start.astype(kind)
-        self.scores: Array = self._product(self.parameters) + self._absent
+        self.scores: Array = self._product(self.parameters) + self.absent
 
     def _product(self, parameters: Array) -> Array:
         flat = self._design.axes @ parameters.reshape(len(parameters), -1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -52,9 +53,7 @@ for step in range(20):
     vectors = np.array([[i] * 4 for i in numbers], dtype=np.float32)
     cache.add("key", [text_digest(str(i)) for i in numbers], vectors, 0.1)
 """
-    started = [
-        subprocess.Popen([sys.executable, "-c", program, str(cache.folder), str(start)]) for start in (0, 50)
-    ]
+    started = [subprocess.Popen([sys.executable, "-c", program, str(cache.folder), str(start)]) for start in (0, 50)]
     assert [process.wait(60) for process in started] == [0, 0]
     vectors, missing = cache.lookup("key", 4, [text_digest(str(i)) for i in range(150)])
     assert missing == []
@@ -101,19 +100,17 @@ def test_a_full_disk_leaves_nothing_half_written(cache: FeatureCache, monkeypatc
 
 
 def test_above_the_limit_the_shards_used_longest_ago_go_first(tmp_path: Path) -> None:
-    import os
-
-    cache = FeatureCache(tmp_path / "features", limit_bytes=1200)
+    writer = FeatureCache(tmp_path / "features", limit_bytes=1200)  # room for three shards of ten
     for number in range(3):
         part = slice(10 * number, 10 * number + 10)
-        cache.add("key", DIGESTS[part], VECTORS[part], 0.1)
-        for path in shards(cache):
-            os.utime(path, (time.time() - 1000, path.stat().st_mtime - 1000))
-    missing = FeatureCache(cache.folder).lookup("key", 4, DIGESTS[:30])[1]
-    assert missing == list(range(10)) or missing == []
-    cache.add("key", DIGESTS[30:], VECTORS[30:], 0.1)
-    assert cache.info().used_bytes <= 1200
-    assert FeatureCache(cache.folder).lookup("key", 4, DIGESTS[30:])[1] == []
+        writer.add("key", DIGESTS[part], VECTORS[part], 0.1)
+    for path in shards(writer):
+        os.utime(path, (time.time() - 1000, time.time() - 1000))
+    assert FeatureCache(writer.folder).lookup("key", 4, DIGESTS[10:20])[1] == []
+    writer.add("key", DIGESTS[30:], VECTORS[30:], 0.1)
+    assert writer.info().used_bytes <= 1200
+    missing = FeatureCache(writer.folder).lookup("key", 4, DIGESTS)[1]
+    assert missing == [*range(10), *range(20, 30)]
 
 
 def test_large_additions_are_divided_into_several_files(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_bf16_attention_survives_scores_too_large_for_plain_exponentials(tmp_pat
     weights = load_file(folder / "model.safetensors")
     for name, value in weights.items():
         if "self.query" in name:
-            value *= 40
+            value.mul_(40)
     save_file(weights, folder / "model.safetensors")
     exact, rounded = encoder(folder).embed(MANY), encoder(folder, precision="bf16").embed(MANY)
     assert np.isfinite(rounded).all()
@@ -79,9 +79,7 @@ def test_a_vector_does_not_depend_on_its_batch(folder: Path, precision: str, tol
     np.testing.assert_array_equal(together, ours.embed(MANY))
 
 
-def test_vectors_come_in_the_order_of_the_texts_across_batches(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vectors_come_in_the_order_of_the_texts_across_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = encoder(folder).embed(MANY)
     monkeypatch.setattr("nshot.backbones.text_encoder._BATCH_TOKENS", 20)
     monkeypatch.setattr("nshot.backbones.text_encoder._WINDOW", 7)
@@ -99,7 +97,7 @@ def test_vectors_come_in_the_order_of_the_texts_across_batches(
         {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
         {"pooling_mode": "max"},
     ],
-    ids=lambda flags: "+".join(flags),
+    ids="+".join,
 )
 def test_every_pooling_is_that_of_the_definition(tmp_path: Path, flags: dict) -> None:
     ours = encoder(write_bert(tmp_path / "tiny", pooling=flags))
@@ -107,7 +105,9 @@ def test_every_pooling_is_that_of_the_definition(tmp_path: Path, flags: dict) ->
     made = ours.embed(TEXTS)
     for text, vector in zip(TEXTS, made, strict=True):
         batch = ours.collate(ours.tokenize([text]))
-        hidden = module.encoder(module.embeddings(batch["input_ids"], batch["position_ids"]), [(1, len(batch["input_ids"]))])
+        hidden = module.encoder(
+            module.embeddings(batch["input_ids"], batch["position_ids"]), [(1, len(batch["input_ids"]))]
+        )
         hidden = hidden.detach().numpy()
         places = np.arange(1, len(hidden) + 1)[:, None]
         parts = {
@@ -161,7 +161,17 @@ def test_a_dense_layer_after_pooling_is_applied(tmp_path: Path) -> None:
 
 
 def test_any_text_that_python_can_hold_gets_a_vector(folder: Path) -> None:
-    odd = ["", " \t\n", "\ud800 card", "card \udfff", "\x00", "a" * 5_000_000, "card " * 1_000_000, " " * 3_000_000, "漢" * 99]
+    odd = [
+        "",
+        " \t\n",
+        "\ud800 card",
+        "card \udfff",
+        "\x00",
+        "a" * 5_000_000,
+        "card " * 1_000_000,
+        " " * 3_000_000,
+        "漢" * 99,
+    ]
     vectors = encoder(folder).embed(odd)
     assert vectors.shape == (len(odd), 32)
     assert np.isfinite(vectors).all()
@@ -201,7 +211,7 @@ def test_training_a_copy_leaves_the_backbone_as_it_was(folder: Path) -> None:
     with torch.no_grad():
         for value in module.parameters():
             assert value.grad is not None
-            value += 1
+            value.add_(1)
     np.testing.assert_array_equal(ours.embed(TEXTS), before)
     np.testing.assert_array_equal(encoder(folder).embed(TEXTS), before)
 
@@ -213,7 +223,9 @@ def test_gradients_equal_those_of_transformers(folder: Path) -> None:
     module = ours.module()
     module(**ours.collate(ours.tokenize(MANY)))[:, 0].sum().backward()
     theirs = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
-    tokens = AutoTokenizer.from_pretrained(folder)(MANY, padding=True, truncation=True, max_length=24, return_tensors="pt")
+    tokens = AutoTokenizer.from_pretrained(folder)(
+        MANY, padding=True, truncation=True, max_length=24, return_tensors="pt"
+    )
     hidden = theirs(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
     mask = tokens["attention_mask"].unsqueeze(-1)
     mean = (hidden * mask).sum(1) / mask.sum(1)
@@ -350,3 +362,11 @@ def test_opening_and_listing_load_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_making_networks_leaves_global_random_numbers_alone(folder: Path) -> None:
+    ours = encoder(folder)
+    before = torch.get_rng_state()
+    ours.module()
+    ours.random_module(3)
+    assert torch.equal(torch.get_rng_state(), before)

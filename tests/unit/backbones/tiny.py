@@ -9,7 +9,16 @@ from typing import Any
 
 WORDS = ["card", "money", "account", "top", "up", "##s", "##ing", "lost", "stolen", "is", "my", "where", "the", "##ed"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-TEXTS = ["where is my card", "", "   ", "top up", "my account is lost!", "the card the card the card the card money", "é ж 漢", "stolen"]
+TEXTS = [
+    "where is my card",
+    "",
+    "   ",
+    "top up",
+    "my account is lost!",
+    "the card the card the card the card money",
+    "é ж 漢",
+    "stolen",
+]
 
 
 def config(**changes: Any) -> dict[str, Any]:

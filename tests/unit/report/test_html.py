@@ -14,7 +14,7 @@ import pytest
 
 from nshot.report import html
 
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 
 
 class Page(HTMLParser):
