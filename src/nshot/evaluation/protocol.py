@@ -59,6 +59,7 @@ class Design:
         ladder: The sizes n of the training subsets, ascending; the last is `n_train`.
         n_train: The most rows that every draw can train on.
         n_test: Number of different test rows.
+        n_rows: Number of rows that the model which is handed over may be fitted on.
         folds: Number of folds of a repeat; 1 where there are none.
         classes: Number of classes among the training rows.
     """
@@ -68,6 +69,7 @@ class Design:
     ladder: tuple[int, ...]
     n_train: int
     n_test: int
+    n_rows: int
     folds: int
     classes: int
 
@@ -157,7 +159,7 @@ def design(
     n_test = len(np.unique(np.concatenate([draw.test for draw in draws])))
     usual = per_class_ladder(classes, n_train) if per_class else ladder(classes, n_train)
     rungs = tuple(sorted({min(int(n), n_train) for n in sizes})) if sizes else usual
-    return Design(kind, draws, rungs, n_train, n_test, folds, classes)
+    return Design(kind, draws, rungs, n_train, n_test, len(positions), folds, classes)
 
 
 def _refuse_hopeless(codes: NDArray[np.int64], *, tested_apart: bool) -> None:

@@ -95,6 +95,7 @@ class Execution:
         self._keep_whole = keep_whole
         self._seconds: dict[tuple[str, int], float] = {}
         self._per_example: dict[str, float] = {}
+        self._trained: list[Contender] = []
         self.outcome = Outcome()
 
     # ---------------------------------------------------------------------------------------- one run
@@ -188,7 +189,8 @@ class Execution:
             ((contender, spec) for contender, specs in plans for spec in specs),
             key=lambda item: (*self._urgency(item[1]), item[0].method.planned_examples(item[1].n_labels)),
         )
-        for contender, _ in plans:
+        self._trained = [contender for contender, _ in plans]
+        for contender in self._trained:
             self.time_training(contender)
         ended: dict[str, str] = {}
         short: dict[tuple[str, int], float] = {}
@@ -204,7 +206,9 @@ class Execution:
                 if contender.name in ended:
                     continue
             expected = self.expected_seconds(contender, spec.n_labels)
-            if known is None and self._clock is not None and expected > self._clock.left(self._kept_back(contender)):
+            whole = spec.n_labels == self._design.n_train
+            kept_back = self._kept_back([contender] if whole else [])
+            if known is None and self._clock is not None and expected > self._clock.left(kept_back):
                 if first_draw:
                     short[contender.name, spec.n_labels] = expected
                 continue
@@ -236,12 +240,16 @@ class Execution:
             return 0.0
         return self._clock.left() / max(0.01, self.expected_seconds(contender, self._design.n_train))
 
-    def _kept_back(self, contender: Contender) -> float:
-        """Return the seconds to keep for fitting this candidate on all rows, should it be the pick."""
+    def _kept_back(self, about_to_run: Sequence[Contender]) -> float:
+        """Return the seconds to keep for fitting the pick once more on every row there is.
+
+        Any candidate that was, or is about to be, fitted on all training rows may be the pick.
+        """
         if self._keep_whole:
             return 0.0  # the run on all rows is what is handed over
-        examples = contender.method.planned_examples(self._design.n_test + self._design.n_train)
-        return self._per_example.get(contender.name, 0.0) * examples
+        whole = self._design.n_train
+        possible = [*about_to_run, *(who for who in self._trained if (who.name, whole) in self._seconds)]
+        return max((self.expected_seconds(who, self._design.n_rows) for who in possible), default=0.0)
 
     def time_training(self, contender: Contender) -> None:
         """Measure how fast a candidate trains here, unless its own runs tell."""

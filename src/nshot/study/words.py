@@ -52,9 +52,6 @@ def because(
     rows: Sequence[dict[str, Any]],
     costs: dict[str, Cost | None],
     *,
-    metric: str,
-    n_test: int,
-    detectable: float | None,
     limits: dict[str, str],
 ) -> list[str]:
     """Return the reasons for the pick, the most telling first.
@@ -63,9 +60,6 @@ def because(
         pick: The verdict's ``pick``.
         rows: The leaderboard.
         costs: Cost of each candidate at its largest n.
-        metric: The primary metric's name.
-        n_test: Number of test rows.
-        detectable: The smallest difference that the test could have shown.
         limits: Candidates that a hard limit forbids, with the reason.
     """
     name = pick["candidate"]
@@ -114,10 +108,4 @@ def because(
         if used:
             sentences.insert(0, f"The pre-trained model ({', '.join(used)}) adds nothing to it on these texts.")
     sentences += [f"{candidate} was not considered: it {reason}." for candidate, reason in limits.items()]
-    equal = [row for row in others if not row["distinguishable"]]
-    if equal and detectable is not None:
-        sentences.append(
-            f"{n_test:,} test rows would have shown a difference of {detectable:.2f} {metric_name(metric)} or more; "
-            f"{len(equal)} {'way is' if len(equal) == 1 else 'ways are'} closer to the best than that can settle."
-        )
     return sentences

@@ -370,3 +370,25 @@ def test_making_networks_leaves_global_random_numbers_alone(folder: Path) -> Non
     ours.module()
     ours.random_module(3)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_cached_vectors_need_no_weights_and_remember_what_they_cost(folder: Path, tmp_path: Path) -> None:
+    first = encoder(folder, cache=FeatureCache(tmp_path / "features"))
+    assert first.first_cost(TEXTS) == 0.0
+    vectors = first.embed(TEXTS)
+    cost = first.first_cost(TEXTS)
+    assert cost > 0.0
+    ref = first.ref
+    (folder / "model.safetensors").unlink()
+    later = open_backbone(BackboneRef(ref.id), cache=FeatureCache(tmp_path / "features"), precision="bf16")
+    with pytest.raises(ModelError):
+        later.embed(TEXTS)
+    write_bert(folder, pooling={"pooling_mode_mean_tokens": True})
+    again = encoder(folder, cache=FeatureCache(tmp_path / "features"))
+    np.testing.assert_array_equal(again.embed([*TEXTS, *TEXTS]), np.concatenate([vectors, vectors]))
+    assert "_network" not in vars(again)
+    assert again.first_cost(TEXTS[:4]) == pytest.approx(cost / 2)
+    changed = encoder(
+        write_bert(folder, pooling={"pooling_mode_cls_token": True}), cache=FeatureCache(tmp_path / "features")
+    )
+    assert changed.first_cost(TEXTS) == 0.0

@@ -7,7 +7,7 @@ import pytest
 
 from nshot import methods
 from nshot.core import DataError, Dataset, Task, TaskKind, UnsupportedError
-from unit.methods.features import accuracy, context, fit, heaps, restored
+from unit.methods.features import LookedUp, accuracy, context, fit, heaps, restored
 
 LEARNING = ("nearest_neighbours", "prototypes", "linear_probe", "primed_probe", "cluster_then_label")
 ON_FEATURES = ("label_similarity", *LEARNING)
@@ -119,9 +119,9 @@ def test_vectors_a_thousand_times_longer_change_no_label(name):
 def test_copies_in_one_group_do_not_decide_the_choice(name):
     """Every example twice, with chance labels per pair: unless pairs stay together, k = 1 and weak C look perfect."""
     rng = np.random.default_rng(0)
-    task, _, _, backbone = heaps(labels=("a", "b"))
+    task = Task(TaskKind.CLASSIFY, ("a", "b"))
     texts = [f"text {i}" for i in range(100)]
-    backbone.vectors.update({text: rng.normal(size=8).astype(np.float32) for text in texts})
+    backbone = LookedUp({text: rng.normal(size=150) for text in texts})
     labels = [("a", "b")[i] for i in rng.integers(2, size=100)]
     doubled = Dataset(texts * 2, targets=labels * 2, groups=list(range(100)) * 2)
     seen = {}
