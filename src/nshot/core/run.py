@@ -100,7 +100,8 @@ class Run:
         seed: The seed of the fit.
         status: How it ended.
         reason: Why, where it did not complete.
-        cost: What it took; None where it did not complete.
+        cost: What it takes; None where it did not complete.
+        seconds: Wall time that it really took here, with features that were cached already.
         predictions: File name of its predictions, relative to the study's folder.
         settings: What the method chose during the fit.
     """
@@ -114,5 +115,6 @@ class Run:
     status: RunStatus
     reason: str | None = None
     cost: Cost | None = None
+    seconds: float = 0.0
     predictions: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -111,6 +111,7 @@ class Execution:
         self._show(spec)
         request = fit_request(spec, keep=whole and self._keep_whole, latency=whole)
         status, reason, fitted = RunStatus.COMPLETE, None, None
+        started = time.monotonic()
         try:
             fitted = self._worker.ask(
                 request,
@@ -124,7 +125,7 @@ class Execution:
             status, reason = RunStatus.KILLED, str(error)
         except NshotError as error:
             status, reason = RunStatus.FAILED, str(error)
-        run = _as_run(spec, status, reason, fitted)
+        run = _as_run(spec, status, reason, fitted, time.monotonic() - started)
         self._ledger.append(run)
         if run.status == RunStatus.COMPLETE:
             self._remember(spec, run)
@@ -133,8 +134,7 @@ class Execution:
             self._skip(spec, reason or "")
 
     def _remember(self, spec: RunSpec, run: Run) -> None:
-        if run.cost is not None:
-            self._seconds[spec.candidate.name, spec.n_labels] = run.cost.fit_seconds + run.cost.predict_seconds
+        self._seconds[spec.candidate.name, spec.n_labels] = run.seconds
 
     def _skip(self, spec: RunSpec, reason: str) -> None:
         self.outcome.skipped.append(Skipped(spec.candidate.name, spec.n_labels, reason))
@@ -291,7 +291,7 @@ def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False) -> Fit:
     )
 
 
-def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted | None) -> Run:
+def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted | None, seconds: float) -> Run:
     cost: Cost | None = fitted.cost if fitted else None
     return Run(
         key=spec.key,
@@ -303,6 +303,7 @@ def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted
         status=status,
         reason=reason,
         cost=cost,
+        seconds=round(seconds, 4),
         predictions=fitted.predictions if fitted else None,
         settings=fitted.settings if fitted else {},
     )

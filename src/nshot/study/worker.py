@@ -283,11 +283,11 @@ class Worker:
             seconds[ref.id] = time.perf_counter() - started
         return Prepared(seconds, self._precision, self._device)
 
-    def _first_cost(self, backbone: Backbone | None, method_embeds: bool, examples: Sequence[Any]) -> float:
+    def _first_cost(self, backbone: Backbone | None, embeds: bool, examples: Sequence[Any]) -> float:
         """Return the seconds that the cached features of `examples` once took; cached work is not free work."""
         from nshot.backbones.text_encoder import TextEncoder
 
-        if method_embeds and isinstance(backbone, TextEncoder):
+        if embeds and isinstance(backbone, TextEncoder):
             return backbone.first_cost(examples)
         return 0.0
 
@@ -301,6 +301,11 @@ class Worker:
         train, test, pool = self._examples(request.repeat, request.fold)
         subset = train.take(range(request.n_labels))
         context = self._context(request.seed)
+        embeds = Ability.EMBEDS in (method.needs.abilities or ())
+        learnt_from = pool.examples if method.needs.pool else subset.examples
+        # Asked before the fit: what the fit itself computes is in its own time already.
+        embedding_seconds = self._first_cost(backbone, embeds, learnt_from)
+        embedding_test_seconds = self._first_cost(backbone, embeds, test.examples)
         _forget_peak()
         started = time.perf_counter()
         predictor = method.fit(self._setting.task, subset, pool, backbone, context)
@@ -309,10 +314,8 @@ class Worker:
         done = time.perf_counter()
         memory = _peak_memory()
         state = predictor.state()
-        embeds = Ability.EMBEDS in (method.needs.abilities or ())
-        learnt_from = pool.examples if method.needs.pool else subset.examples
-        fit_seconds = fitted - started + self._first_cost(backbone, embeds, learnt_from)
-        predict_seconds = done - fitted + self._first_cost(backbone, embeds, test.examples)
+        fit_seconds = fitted - started + embedding_seconds
+        predict_seconds = done - fitted + embedding_test_seconds
         training = state.settings.get("training")
         alone = self._alone(method, state, test) if request.latency else None
         cost = Cost(
