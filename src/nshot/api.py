@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nshot import bundle, metrics
 from nshot.backbones import DEFAULT, open_backbone
@@ -31,7 +31,7 @@ from nshot.core import (
 from nshot.data.options import ReadOptions
 from nshot.spec import Spec
 from nshot.study.files import StudyFolder, read_plan
-from nshot.study.options import StudyOptions
+from nshot.study.options import Device, StudyOptions
 from nshot.study.watch import Unwatched, Watch
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class CompareOptions(StudyOptions, ReadOptions):
     """Throw away what the folder holds and start over."""
     texts: bool = Field(default=True)
     """Show the data's texts in the report; --no-texts leaves them out."""
+
+    @classmethod
+    def called(cls) -> str:
+        """Return what messages call these options."""
+        return "compare"
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -189,6 +194,7 @@ def compare(
         NshotError: Something has to change first; the text says what.
     """
     from nshot.study.execute import Clock
+    from nshot.study.process import RunFailedError
 
     watch = watch or Unwatched()
     data, resolved, only = _replayed(data, _resolved(CompareOptions, options, more))
@@ -208,6 +214,8 @@ def compare(
         comparison = _reported(study, result, inputs, resolved, folder, model_n_labels, clock.spent)
         folder.record({**_plan_record(inputs, resolved, work, study), **_executed_record(result)})
         folder.keep_only_results()
+    except RunFailedError:
+        raise  # its message names the log in the folder
     except BaseException:
         folder.abandon(made_here=made_here)
         raise
@@ -270,7 +278,7 @@ def _study_data(inputs: _Inputs, options: CompareOptions) -> StudyData:
         unlabelled=source.unlabelled if len(source.unlabelled) else None,
         groups=report.groups,
         test_groups=report.test_groups if test else None,
-        leaked=report.leaked,
+        leaked=report.leaked.tolist(),
         given=tuple(Given(path.stem, read_answers(path, answered, source.task)) for path in options.candidate),
     )
 
@@ -502,12 +510,17 @@ class FitOptions(ReadOptions):
     """What the method selects by; the task's own metric unless named."""
     seed: int = Field(default=0, ge=0)
     """The source of every random choice."""
-    precision: str = "auto"
-    """Number format of the network: auto, fp32 or bf16."""
-    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the network."""
+    device: Device = "auto"
     """Where the network runs: auto, cpu, cuda or cuda:1."""
     threads: int | None = Field(default=None, ge=1)
     """Processor threads; all cores unless given."""
+
+    @classmethod
+    def called(cls) -> str:
+        """Return what messages call these options."""
+        return "fit"
 
 
 def fit(data: Any, *, options: FitOptions | Mapping[str, Any] | None = None, **more: Any) -> Model:
@@ -604,7 +617,7 @@ SomeSpec = TypeVar("SomeSpec", bound=Spec)
 
 def _resolved(kind: type[SomeSpec], options: SomeSpec | Mapping[str, Any] | None, more: Mapping[str, Any]) -> SomeSpec:
     """Return the options given as a spec, as a mapping, by keyword, or mixed; later ones count."""
-    given = options.model_dump(exclude_unset=True) if isinstance(options, BaseModel) else dict(options or {})
+    given = dict(options or {}) if isinstance(options, Mapping | None) else options.model_dump(exclude_unset=True)
     return kind.parse({**given, **more})
 
 

@@ -113,7 +113,8 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return one label per example, shape (n,)."""
         labels = self._answer(X).labels or ()
         place = self._task.index()
-        return self.classes_[np.array([place[label] for label in labels], dtype=np.intp)]  # type: ignore[no-any-return]
+        found: NDArray[Any] = self.classes_[np.array([place[label] for label in labels], dtype=np.intp)]
+        return found
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
         """Return probabilities, shape (n, classes)."""
@@ -121,7 +122,7 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if probabilities is None:
             raise AttributeError(f"{self.method} has no probabilities.")
         found = np.asarray(probabilities, dtype=np.float64)
-        return found / found.sum(axis=1, keepdims=True)
+        return np.asarray(found / found.sum(axis=1, keepdims=True))
 
     def _answer(self, X: Any) -> Prediction:  # noqa: N803
         check_is_fitted(self)

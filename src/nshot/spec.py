@@ -60,6 +60,8 @@ class Spec(BaseModel):
                 known = list(cls.model_fields)
                 listed = ", ".join(known) if known else "none"
                 lines.append(f"{cls.called()} has no option '{option}'.{closest(option, known)} It has: {listed}.")
+            elif problem["type"] == "missing":
+                lines.append(f"{cls.called()} needs the option '{option}'; it was not given.")
             else:
                 wish = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
                 lines.append(

@@ -18,6 +18,13 @@ def command(clear: bool, as_json: bool) -> None:
         cache.clear()
     info = cache.info()
     if as_json:
-        print_json({"folder": str(info.folder), "vectors": info.vectors, "bytes": info.used_bytes, "limit_bytes": info.limit_bytes})
+        print_json(
+            {
+                "folder": str(info.folder),
+                "vectors": info.vectors,
+                "bytes": info.used_bytes,
+                "limit_bytes": info.limit_bytes,
+            }
+        )
         return
     click.echo(f"{info.folder}: {info.used_bytes / 1e6:,.1f} MB of at most {info.limit_bytes / 1e9:,.1f} GB")

@@ -66,14 +66,23 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     if typing.get_origin(kind) is Literal:
         choices = [str(choice) for choice in typing.get_args(kind)]
         return click.option(flag, name, type=click.Choice(choices), help=_with_default(description, field))
-    return click.option(flag, name, help=_with_default(description, field), metavar=_metavar(name, kind))
+    return click.option(
+        flag,
+        name,
+        required=field.is_required(),
+        help=_with_default(description, field),
+        metavar=_metavar(name, kind),
+    )
 
 
 def _split(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Let ``--methods a,b`` and ``--methods a --methods b`` mean the same; a path or VALUE may hold a comma."""
     if option.name in {"set", "candidate", "backbone"}:
         return values
-    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+    parts = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+    if values and not parts:
+        raise click.BadParameter("expected a name, or several separated by commas; found nothing.")
+    return parts
 
 
 def _plain(annotation: Any) -> Any:

@@ -85,6 +85,9 @@ def run(arguments: list[str] | None = None) -> int:  # noqa: PLR0911 - one line 
     except NshotError as error:
         _tell(str(error))
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
         _tell(error.format_message())
         if isinstance(error, click.UsageError) and error.ctx is not None:

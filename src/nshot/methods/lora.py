@@ -31,13 +31,14 @@ class Lora(Method):
 
     **Idea.** Each target layer ``W x`` becomes ``W x + alpha / rank * B A x`` with A of shape (rank, in) and B of shape
     (out, rank); only A, B and the head are trained, by AdamW on the cross-entropy. Merged into W, it answers as
-    fast as the original network, and its file holds about one weight in thirty.
+    fast as the original network, and its file is a small part of the network's.
 
     **Needs** a backbone that embeds and trains, and one label. Does not read label names. Chooses nothing: the number
     of passes follows from the number of labels.
 
-    **Wins** where many models for one backbone are to be kept, or the network is too large to train in full. **Loses**
-    to full fine-tuning in time on small networks, where the gradients of the weights are cheap.
+    **Wins** where many models for one backbone are to be kept, or the network is too large to train in full; a step is
+    also a little quicker, because the large matrices need no gradient. **Loses** to full fine-tuning where few labels
+    have to move the network far.
 
     **Source.** Hu et al. 2021, https://arxiv.org/abs/2106.09685.
 

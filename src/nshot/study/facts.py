@@ -57,7 +57,7 @@ def facts(
     details["data"] = {
         "name": source.name,
         "rows": source.rows,
-        "texts": ", ".join(source.text_columns),
+        "text": ", ".join(source.text_columns),
         "label": source.label_column,
         "n_train": design.n_train,
         "n_test": design.n_test,
@@ -98,21 +98,22 @@ def facts(
 def _protocol(study: Study) -> str:
     design = study.design
     grouped = "near-duplicates kept together"
+    draws, rounds = ("random draw", "round") if design.repeats == 1 else ("random draws", "rounds")
     if design.kind == "given":
         left_out = len(study.data.leaked)
         leak = f" {left_out:,} of its training rows also stand in the test and were left out." if left_out else ""
         return (
             f"Tested on the {design.n_test:,} rows of the given test; "
-            f"{design.repeats} random draws of the training rows.{leak}"
+            f"{design.repeats} {draws} of the training rows.{leak}"
         )
     if design.kind == "holdout":
         return (
             f"{design.n_test:,} rows held out as test, {grouped}, labels in proportion; "
-            f"{design.repeats} random draws of the training rows."
+            f"{design.repeats} {draws} of the training rows."
         )
     return (
-        f"{design.repeats} rounds of {design.folds}-fold cross-validation, {grouped}: every row is tested once a round, "
-        f"by a model that has seen up to {design.n_train:,} others."
+        f"{design.repeats} {rounds} of {design.folds}-fold cross-validation, {grouped}: every row is tested once a "
+        f"round, by a model that has seen up to {design.n_train:,} others."
     )
 
 

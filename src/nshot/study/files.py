@@ -116,7 +116,7 @@ class StudyFolder:
 
     def abandon(self, *, made_here: bool) -> None:
         """Remove a folder in which nothing was finished, so that a mistake leaves nothing behind."""
-        if made_here and not self.ledger.exists():
+        if made_here and self.path.is_dir() and not self.ledger.exists():
             self._clear()
             try:
                 self.path.rmdir()

@@ -9,13 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nshot.core import Cost, OutputError, Run, RunStatus
+from nshot.core import Cost, OptionError, OutputError, Run, RunStatus
 
 
 class Ledger:
     """``runs.jsonl`` of a study.
 
     A process killed while writing leaves at most one broken last line, which is dropped when the file is opened again.
+
+    Raises:
+        OptionError: Another line is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,8 +33,14 @@ class Ledger:
         if len(whole) < len(data):
             with self.path.open("r+b") as file:
                 file.truncate(len(whole))
-        for line in whole.splitlines():
-            run = _run_from_json(json.loads(line))
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                run = _run_from_json(json.loads(line))
+            except (ValueError, KeyError, TypeError):
+                raise OptionError(
+                    f"Line {number} of {self.path} is not what this version of nshot wrote. "
+                    "Start over in its folder (--fresh), or name another folder (--out DIR)."
+                ) from None
             self._runs[run.key] = run
 
     def __len__(self) -> int:

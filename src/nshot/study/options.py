@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from nshot.core import OptionError
 from nshot.spec import Spec
@@ -39,9 +39,16 @@ def _as_bytes(value: Any) -> Any:
     return _quantity(value, _BYTES, 1, "512MiB or 2GiB")
 
 
+def _known_device(value: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is None:
+        raise ValueError("auto, cpu, mps, cuda or cuda:1")
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(_as_seconds), Field(gt=0)]
 Milliseconds = Annotated[float, BeforeValidator(_as_milliseconds), Field(gt=0)]
 Bytes = Annotated[float, BeforeValidator(_as_bytes), Field(gt=0)]
+Device = Annotated[str, AfterValidator(_known_device)]
 
 
 class StudyOptions(Spec):
@@ -64,7 +71,7 @@ class StudyOptions(Spec):
     """The source of every random choice."""
     repeats: int | None = Field(default=None, ge=1, le=50)
     """Number of random draws of the training rows; 5 for a hold-out, 3 rounds of k-fold unless given."""
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of labels to measure instead of the usual ladder."""
     per_class: bool = False
     """Take equal numbers of rows per class (1, 2, 4, ... shots), as papers do."""
@@ -86,7 +93,7 @@ class StudyOptions(Spec):
     """Number format of the network; measured unless given."""
     threads: int | None = Field(default=None, ge=1)
     """Processor threads; all cores unless given."""
-    device: str = "auto"
+    device: Device = "auto"
     """Where the network runs: auto, cpu, cuda or cuda:1."""
 
     def method_options(self) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,7 @@ class WorkerProcess:
             "RAYON_NUM_THREADS": threads,
             "TOKENIZERS_PARALLELISM": "true",
             "PYTHONUNBUFFERED": "1",
-            # Waiting threads sleep instead of spinning: on a machine with other work, spinning costs several times the run.
+            # Waiting threads sleep instead of spinning: beside other work, spinning costs several times the run.
             "OMP_WAIT_POLICY": "PASSIVE",
         }
         with self._log.open("ab") as log:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot import metrics
-from nshot.backbones import cache_folder
+from nshot.backbones import FeatureCache
 from nshot.backbones.precision import available_threads
 from nshot.core import Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task
 from nshot.evaluation.protocol import Design, design
@@ -175,7 +175,7 @@ class Study:
             backbones=self.backbones,
             metric=self.metric.name,
             metrics=metrics.names(data.task.kind),
-            cache=cache_folder(),
+            cache=FeatureCache().folder,
             precision=options.precision,
             device=options.device,
             threads=self.threads,

@@ -29,11 +29,12 @@ def number(value: float) -> str:
     return f"{value:.2f}"
 
 
-def ends(interval: Sequence[float] | None, *, signed: bool = False) -> str:
+def ends(interval: Sequence[float] | None, *, signed: bool = False, digits: int = 2) -> str:
     """Return ``[low, high]``, or that there is none."""
     if interval is None:
         return "(no interval)"
-    low, high = (f"{end:+.2f}" if signed else f"{end:.2f}" for end in interval)
+    sign = "+" if signed else ""
+    low, high = (f"{end:{sign}.{digits}f}" for end in interval)
     return f"[{low}, {high}]"
 
 
@@ -64,48 +65,46 @@ def because(
     """
     name = pick["candidate"]
     others = [row for row in rows if row["candidate"] != name and row["versus_best"] is not None]
-    sentences = []
-    dearer = [row for row in others if row["family"] == Family.FINE_TUNING and not row["distinguishable"]]
-    for row in dearer[:2]:
-        difference = row["versus_pick"]
-        ratio = times_as_long(costs[row["candidate"]], costs[name])
-        if difference is None:
-            continue
-        longer = f", and takes {ratio} times as long to fit" if ratio else ""
-        sentences.append(
-            f"{row['candidate']} scores the same, as far as {row['n_compared']:,} test rows can tell "
-            f"({difference['mean']:+.2f} {ends(difference['interval'], signed=True)}){longer}."
-        )
-    for row in others:
-        if row["family"] == Family.FINE_TUNING and row["distinguishable"]:
-            gap = row["versus_pick"] or row["versus_best"]
-            sentences.append(
-                f"{row['candidate']} is behind by {abs(gap['mean']):.2f} "
-                f"{ends(gap['interval'], signed=True)} at {row['n_labels']:,} labels."
-            )
-    second = next((row for row in others if row["family"] != Family.FINE_TUNING), None)
-    if second is not None and pick["family"] == Family.FINE_TUNING:
-        gap = second["versus_pick"]
-        if gap is not None:
-            sentences.insert(
-                0,
-                f"The best way without training the network, {second['candidate']}, is {abs(gap['mean']):.2f} "
-                f"{'behind' if gap['mean'] < 0 else 'ahead'} {ends(gap['interval'], signed=True)}.",
-            )
-    zero = next((row for row in rows if row["family"] == Family.ZERO_SHOT), None)
-    if zero is not None and zero["candidate"] != name:
+    usual = (Family.BASELINE, Family.ZERO_SHOT)
+    rivals = [row for row in others if row["family"] not in usual]
+    trained = [row for row in rivals if row["family"] == Family.FINE_TUNING]
+    # The nearest rivals, and fine-tuning in any case: that is what people ask about.
+    told = [*rivals[:2], *(row for row in trained if row not in rivals[:2])]
+    sentences = [_against(row, costs[row["candidate"]], costs[name]) for row in told if row["versus_pick"]]
+    if pick["family"] == Family.BASELINE and (used := sorted({row["backbone"] for row in others if row["backbone"]})):
+        sentences.insert(0, f"The pre-trained model ({', '.join(used)}) adds nothing to it on these texts.")
+    sentences += [
+        f"{row['candidate']} was measured with up to {row['n_labels']:,} labels only: {number(row['score'])} "
+        f"{ends(row['interval'])} there; at all labels it might be ahead."
+        for row in rows
+        if row["versus_best"] is None and row["family"] == Family.FINE_TUNING
+    ]
+    zero = next((row for row in others if row["family"] == Family.ZERO_SHOT), None)
+    if zero is not None:
         sentences.append(
             f"Without any label, {zero['candidate']} reaches {number(zero['score'])} {ends(zero['interval'])}."
         )
-    baseline = next((row for row in others if row["method"] == "tfidf_linear"), None)
-    if baseline is not None and not baseline["distinguishable"] and pick["backbone"]:
+    counts = next((row for row in others if row["method"] == "tfidf_linear"), None)
+    if counts is not None and not counts["distinguishable"] and pick["backbone"]:
         sentences.append(
-            f"Word counts alone ({baseline['candidate']}) reach {number(baseline['score'])} "
-            f"{ends(baseline['interval'])}: that the pre-trained model adds anything is not shown."
+            f"Word counts alone ({counts['candidate']}) reach {number(counts['score'])} {ends(counts['interval'])}: "
+            "that the pre-trained model adds anything is not shown."
         )
-    if pick["family"] == Family.BASELINE:
-        used = sorted({row["backbone"] for row in others if row["backbone"]})
-        if used:
-            sentences.insert(0, f"The pre-trained model ({', '.join(used)}) adds nothing to it on these texts.")
     sentences += [f"{candidate} was not considered: it {reason}." for candidate, reason in limits.items()]
     return sentences
+
+
+def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> str:
+    """Say how one candidate stands to the pick."""
+    gap, name = row["versus_pick"], row["candidate"]
+    difference = f"{gap['mean']:+.3f} {ends(gap['interval'], signed=True, digits=3)}"
+    ratio = times_as_long(cost, pick_cost)
+    if not row["distinguishable"] and (gap["interval"] is None or gap["interval"][0] <= 0 <= gap["interval"][1]):
+        longer = f", and takes {ratio} times as long to fit" if ratio else ""
+        return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
+    if gap["mean"] < 0:
+        return f"{name} is behind by {-gap['mean']:.3f} ({difference})."
+    longer = f" at {ratio} times the time to fit" if ratio else ""
+    return (
+        f"{name} is ahead by {gap['mean']:.3f} ({difference}){longer}, which is less than what was said to be worth it."
+    )

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nshot.core import OptionError, Task, TaskKind
+from nshot.evaluation.protocol import design
+from nshot.study.options import StudyOptions
+from nshot.study.plan import contenders, opened, runs_of
+
+TASK = Task(TaskKind.CLASSIFY, ("a", "b"))
+
+
+def entered(task=TASK, **options):
+    parsed = StudyOptions.parse(options)
+    return contenders(task, "text", opened(parsed), parsed)
+
+
+def divided(rows, **changed):
+    return design(["a", "b"] * (rows // 2), np.arange(rows), seed=0, **changed)
+
+
+def planned(contender, plan):
+    data = {(draw.repeat, draw.fold): f"{draw.repeat}.{draw.fold}" for draw in plan.draws}
+    return runs_of(contender, plan, seed=3, data=data, precision="bf16")
+
+
+def test_every_method_that_fits_the_task_enters():
+    names = {item.candidate.method for item in entered()[0]}
+    assert {"majority", "tfidf_linear", "linear_probe", "label_similarity", "full_finetune"} <= names
+
+
+def test_methods_can_be_named_and_left_out():
+    found, _ = entered(methods=("majority", "tfidf_linear"), without=("majority",))
+    assert [item.name for item in found] == ["tfidf_linear"]
+
+
+def test_options_of_a_method_become_part_of_the_candidate():
+    [item], _ = entered(methods=("tfidf_linear",), set=("tfidf_linear.strength=2.5",))
+    assert item.candidate.options == {"strength": 2.5}
+    assert item.name == "tfidf_linear(strength=2.5)"
+
+
+def test_a_method_that_cannot_do_the_task_is_listed_with_the_reason():
+    found, skipped = entered(Task(TaskKind.CLASSIFY, ("0", "1"), names_say_something=False))
+    assert "label_similarity" not in {item.candidate.method for item in found}
+    reasons = {item.candidate.split(":")[0]: item.reason for item in skipped}
+    assert "these say nothing ('0', '1')" in reasons["label_similarity"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"methods": ("linear_prob",)}, "Did you mean 'linear_probe'"),
+        ({"without": ("loora",)}, "Did you mean 'lora'"),
+        ({"set": ("lorra.rank=1",)}, "Did you mean 'lora'"),
+        ({"set": ("lora.rang=1",), "methods": ("lora",)}, "lora has no option 'rang'. Did you mean 'rank'"),
+        ({"methods": ("majority",), "without": ("majority",)}, "No method is left to compare"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_plain_words(options, expected):
+    with pytest.raises(OptionError, match=expected):
+        entered(**options)
+
+
+def test_runs_are_planned_once_for_every_draw_and_size():
+    [item], _ = entered(methods=("linear_probe",))
+    plan = divided(200)
+    specs = planned(item, plan)
+    assert len({spec.key for spec in specs}) == len(specs) == 3 * 5 * len(plan.ladder)
+    assert {spec.precision for spec in specs} == {"bf16"}
+
+
+def test_all_candidates_get_the_same_seed_on_the_same_subset():
+    found, _ = entered(methods=("majority", "linear_probe"))
+    plan = divided(100)
+    one, other = (
+        {(spec.repeat, spec.fold, spec.n_labels): (spec.seed, spec.data) for spec in planned(item, plan)}
+        for item in found
+    )
+    assert one == other
+
+
+def test_without_labels_there_is_one_run_per_fold():
+    [item], _ = entered(methods=("label_similarity",))
+    specs = planned(item, divided(100))
+    assert [(spec.n_labels, spec.repeat, spec.fold) for spec in specs] == [(0, 0, fold) for fold in range(5)]
+
+
+def test_all_rows_of_a_given_test_are_fitted_once():
+    [item], _ = entered(methods=("full_finetune",))
+    plan = divided(400, n_given_test=50)
+    specs = planned(item, plan)
+    assert [spec.repeat for spec in specs if spec.n_labels == 400] == [0]
+    assert sorted(spec.repeat for spec in specs if spec.n_labels == 16) == [0, 1, 2, 3, 4]
+
+
+def test_precision_is_no_part_of_a_run_without_a_network():
+    [item], _ = entered(methods=("majority",))
+    assert {spec.precision for spec in planned(item, divided(100))} == {None}
