@@ -623,7 +623,5 @@ def _resolved(kind: type[SomeSpec], options: SomeSpec | Mapping[str, Any] | None
 
 def _part(kind: type[SomeSpec], options: Spec) -> SomeSpec:
     """Return the fields of `options` that `kind` has."""
-    return kind.model_construct(
-        _fields_set=options.model_fields_set & set(kind.model_fields),
-        **{name: getattr(options, name) for name in kind.model_fields},
-    )
+    shared = options.model_fields_set & set(kind.model_fields)
+    return kind.parse({name: getattr(options, name) for name in shared})

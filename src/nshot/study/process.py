@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -114,8 +115,7 @@ class WorkerProcess:
                 raise self._gone(process)
 
     def _gone(self, process: subprocess.Popen[bytes]) -> NshotError:
-        code = process.wait()
-        self._process = None
+        code = self._reap(process)
         if code == -signal.SIGKILL:
             return OutOfMemoryError("The system ended this run, most likely because memory ran out.")
         return RunFailedError(f"The process that ran this ended with code {code} (details: {self._log}).")
@@ -124,17 +124,24 @@ class WorkerProcess:
         """End the worker now."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._reap(self._process)
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait until the worker is gone, let go of its input, and return its exit code."""
+        self._process = None
+        with contextlib.suppress(OSError):  # what it was still to be told goes nowhere
+            _pipe(process.stdin).close()
+        return process.wait()
 
 
 def _listen(process: subprocess.Popen[bytes], answers: queue.SimpleQueue[Any]) -> None:
-    while True:
-        try:
-            answers.put(receive(_pipe(process.stdout)))
-        except (EOFError, OSError):
-            answers.put(("gone", None))
-            return
+    with _pipe(process.stdout) as output:
+        while True:
+            try:
+                answers.put(receive(output))
+            except (EOFError, OSError):
+                answers.put(("gone", None))
+                return
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

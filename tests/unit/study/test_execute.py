@@ -33,10 +33,7 @@ class FakeClock(Clock):
 
 @dataclass
 class FakeWorker:
-    """Answers at once and moves the clock by what a run is said to take.
-
-    `Execution` measures a run's seconds by the wall; `lasts` replaces the wall here.
-    """
+    """Answers at once and moves the clock by what a fit on 160 rows is said to take, in proportion."""
 
     clock: FakeClock
     seconds: dict[str, float]
@@ -132,7 +129,6 @@ def test_a_repeat_that_the_budget_does_not_hold_is_left_out_for_all_and_noted(le
 
 def test_the_first_repeat_always_runs(ledger, wall):
     wall.budget_seconds = 1.0
-    work = execution(ledger, FakeWorker(wall, {"majority": 0.0}), wall)
     wall.now = 100.0
     worker = FakeWorker(wall, {"majority": 0.0})
     work = execution(ledger, worker, wall)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import nshot
+
+PUBLIC = [
+    "Comparison",
+    "Dataset",
+    "Interval",
+    "Method",
+    "Model",
+    "NshotError",
+    "Prediction",
+    "Task",
+    "check",
+    "compare",
+    "fit",
+    "load",
+    "plan",
+    "report",
+]
+"""Part of the contract with users: a name that goes away or changes its home breaks their programs."""
+
+
+def test_the_public_names_are_frozen():
+    assert nshot.__all__ == PUBLIC
+    assert dir(nshot) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_exists_and_is_documented(name):
+    assert inspect.getdoc(getattr(nshot, name))
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'train'"):
+        nshot.train  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("compare", ["data", "options", "watch", "more"]),
+        ("plan", ["data", "options", "watch", "more"]),
+        ("fit", ["data", "options", "more"]),
+        ("check", ["data", "test", "options", "more"]),
+        ("load", ["folder", "precision", "device", "threads"]),
+        ("report", ["folder", "texts"]),
+    ],
+)
+def test_the_parameters_of_the_functions_are_frozen(name, parameters):
+    assert list(inspect.signature(getattr(nshot, name)).parameters) == parameters
