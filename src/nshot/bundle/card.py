@@ -24,7 +24,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     lines = [
         f"# {_plain(name)}",
         "",
-        f"Made by [nshot](https://pypi.org/project/nshot/) {_plain(manifest.packages.get('nshot', ''))} "
+        f"Made by nshot {_plain(manifest.packages.get('nshot', ''))} "
         f"on {manifest.created:%Y-%m-%d}.",
         "",
         f"- Task: {task.kind.value}",

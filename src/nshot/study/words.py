@@ -95,16 +95,13 @@ def because(
 
 
 def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> str:
-    """Say how one candidate stands to the pick."""
-    gap, name = row["versus_pick"], row["candidate"]
+    """Say how one candidate stands to the pick; "the same" is what the comparison with the best of all says."""
+    best_is_picked = row["versus_best"]["mean"] == row["versus_pick"]["mean"]
+    gap = row["versus_best" if best_is_picked else "versus_pick"]
+    name = row["candidate"]
     difference = f"{gap['mean']:+.3f} {ends(gap['interval'], signed=True, digits=3)}"
     ratio = times_as_long(cost, pick_cost)
-    if not row["distinguishable"] and (gap["interval"] is None or gap["interval"][0] <= 0 <= gap["interval"][1]):
-        longer = f", and takes {ratio} times as long to fit" if ratio else ""
-        return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
-    if gap["mean"] < 0:
-        return f"{name} is behind by {-gap['mean']:.3f} ({difference})."
-    longer = f" at {ratio} times the time to fit" if ratio else ""
-    return (
-        f"{name} is ahead by {gap['mean']:.3f} ({difference}){longer}, which is less than what was said to be worth it."
-    )
+    if row["distinguishable"]:
+        return f"{name} is behind ({difference})."
+    longer = f", and takes {ratio} times as long to fit" if ratio else ""
+    return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
