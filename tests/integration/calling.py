@@ -6,6 +6,7 @@ import csv
 import json
 import random
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,8 @@ def nshot(*arguments: str | Path, stdin: str | bytes | None = None) -> Called:
     try:
         with CliRunner().isolation(input=stdin) as (out, err, _):
             code = run([str(argument) for argument in arguments])
+            sys.stdout.flush()
+            sys.stderr.flush()
             return Called(code, out.getvalue().decode(), err.getvalue().decode())
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -124,15 +124,15 @@ def design(
         trainable: Positions that may be trained on; None: all.
         n_given_test: Number of rows of a test that the user gave, or None.
         repeats: Number of repeats; None: the design's default.
-        sizes: The ladder to use instead of the default.
-        per_class: Equal numbers per class at every size (k-shot) instead of natural proportions.
+        sizes: What to measure on the way to all rows, instead of the default ladder.
+        per_class: Equal numbers per class (k-shot) at every size below all rows, instead of natural proportions.
 
     Raises:
         DataError: There is nothing that can be both trained on and tested.
     """
     positions = np.arange(len(targets)) if trainable is None else np.asarray(trainable)
     codes = np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
-    _refuse_hopeless(codes[positions], tested_apart=n_given_test is not None)
+    _refuse_hopeless(codes[positions], groups[positions], tested_apart=n_given_test is not None)
     folds = 1
     if n_given_test is not None:
         kind: Literal["given", "holdout", "kfold"] = "given"
@@ -158,12 +158,14 @@ def design(
     classes = len(np.unique(codes[positions]))
     n_test = len(np.unique(np.concatenate([draw.test for draw in draws])))
     usual = per_class_ladder(classes, n_train) if per_class else ladder(classes, n_train)
-    rungs = tuple(sorted({min(int(n), n_train) for n in sizes})) if sizes else usual
-    return Design(kind, draws, rungs, n_train, n_test, len(positions), folds, classes)
+    # Today's question is asked at all rows, so they are measured whatever else is.
+    rungs = {n_train, *(min(int(n), n_train) for n in sizes or usual)}
+    return Design(kind, draws, tuple(sorted(rungs)), n_train, n_test, len(positions), folds, classes)
 
 
-def _refuse_hopeless(codes: NDArray[np.int64], *, tested_apart: bool) -> None:
-    counts = np.bincount(codes)
+def _refuse_hopeless(codes: NDArray[np.int64], groups: NDArray[np.int64], *, tested_apart: bool) -> None:
+    # A group counts once: its rows cannot be trained on and tested both.
+    counts = np.bincount(np.unique(np.stack([codes, groups]), axis=1)[0])
     counts = counts[counts > 0]
     if len(counts) < 2:
         raise DataError(
@@ -173,7 +175,7 @@ def _refuse_hopeless(codes: NDArray[np.int64], *, tested_apart: bool) -> None:
     if not tested_apart and (counts >= 2).sum() < 2:
         raise DataError(
             f"Each of the {len(counts)} labels needs rows to learn from and rows to be tested on, but "
-            f"{(counts == 1).sum()} of them have a single row. Add rows, merge rare labels, give a test (--test), "
+            f"{(counts == 1).sum()} of them have a single row (or group of rows that stay together). Add rows, merge rare labels, give a test (--test), "
             "or name the label column if it was recognised wrongly: --label COLUMN."
         )
 

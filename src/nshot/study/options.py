@@ -72,7 +72,7 @@ class StudyOptions(Spec):
     repeats: int | None = Field(default=None, ge=1, le=50)
     """Number of random draws of the training rows; 5 for a hold-out, 3 rounds of k-fold unless given."""
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Numbers of labels to measure instead of the usual ladder."""
+    """Numbers of labels to measure on the way to all of them, instead of the usual ladder."""
     per_class: bool = False
     """Take equal numbers of rows per class (1, 2, 4, ... shots), as papers do."""
     worth: float = Field(default=0.5, ge=0, le=100)
