@@ -120,7 +120,9 @@ def test_a_dry_run_writes_nothing(shared_comparison, tmp_path, monkeypatch):
     shown = succeeded("compare", shared_comparison.data, "--out", tmp_path / "out", *FAST, "--plan", "--json").json()
     assert {(run["candidate"], run["n_labels"], run["runs"]) for run in shown["plan"]} == {
         ("majority", 16, 5),
+        ("majority", 96, 5),
         ("tfidf_linear", 16, 5),
+        ("tfidf_linear", 96, 5),
     }
     assert list(tmp_path.iterdir()) == []
 

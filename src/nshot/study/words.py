@@ -75,7 +75,7 @@ def because(
         sentences.insert(0, f"The pre-trained model ({', '.join(used)}) adds nothing to it on these texts.")
     sentences += [
         f"{row['candidate']} was measured with up to {row['n_labels']:,} labels only: {number(row['score'])} "
-        f"{ends(row['interval'])} there; at all labels it might be ahead."
+        f"{ends(row['interval'])} there. {_promise(row, pick)}"
         for row in rows
         if row["versus_best"] is None and row["family"] == Family.FINE_TUNING
     ]
@@ -105,3 +105,10 @@ def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> 
         return f"{name} is behind ({difference})."
     longer = f", and takes {ratio} times as long to fit" if ratio else ""
     return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
+
+
+def _promise(row: dict[str, Any], pick: dict[str, Any]) -> str:
+    """Say what a fine-tuning that was not measured at all labels lets one expect."""
+    if row["score"] > pick["score"]:
+        return "That is above the pick already: give it time (--budget)."
+    return "With all labels it might be ahead."

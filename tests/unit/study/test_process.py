@@ -67,6 +67,8 @@ def test_a_worker_that_the_system_kills_is_out_of_memory_and_the_next_request_st
     assert (tmp_path / fitted.predictions).is_file()
     assert children() != [pid]
 
+    [pid] = children()
+    os.kill(pid, signal.SIGSTOP)
     with pytest.raises(OutOfTimeError):
-        worker.ask(fit(), seconds=-1.0)
+        worker.ask(fit(), seconds=0.3)
     assert children() == []
