@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nshot.api import Comparison, Model, check, compare, fit, load, plan, report
+    from nshot.api import Comparison, Model, check, compare, fit, load, plan, write_report
     from nshot.core import Dataset, Interval, NshotError, Prediction, Task
     from nshot.spec import Method
 
@@ -34,7 +34,7 @@ _HOMES = {
     "fit": "nshot.api",
     "load": "nshot.api",
     "plan": "nshot.api",
-    "report": "nshot.api",
+    "write_report": "nshot.api",
 }
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "fit",
     "load",
     "plan",
-    "report",
+    "write_report",
 ]
 
 

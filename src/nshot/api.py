@@ -388,11 +388,11 @@ def _reported(
     comparison = Comparison(verdict, details, folder.path)
     folder.write(folder.verdict, json.dumps(verdict, ensure_ascii=False, indent=1))
     folder.write(folder.details, json.dumps(details, ensure_ascii=False))
-    report(folder.path, texts=options.texts)
+    write_report(folder.path, texts=options.texts)
     return comparison
 
 
-def report(folder: str | Path, *, texts: bool = True) -> Comparison:
+def write_report(folder: str | Path, *, texts: bool = True) -> Comparison:
     """Write ``report.html`` and ``report.md`` of a comparison anew.
 
     Args:

@@ -19,7 +19,23 @@ _WORDS = {
     "delivery": ("parcel", "courier", "late", "address", "tracking", "van"),
     "login": ("password", "account", "reset", "code", "locked", "email"),
 }
-_OTHERS = tuple("please help me my the a with is it when why again today still cannot find where how".split())
+_OTHERS = (
+    "please",
+    "help",
+    "me",
+    "my",
+    "the",
+    "a",
+    "with",
+    "is",
+    "it",
+    "when",
+    "why",
+    "again",
+    "today",
+    "still",
+    "how",
+)
 FAST = ("--methods", "majority,tfidf_linear", "--repeats", "1", "--sizes", "16")
 
 

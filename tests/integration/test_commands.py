@@ -76,7 +76,7 @@ def test_all_probabilities_are_written_on_demand_and_sum_to_one(model, new):
 
 
 def test_a_comparison_hands_over_the_same_model_from_python(shared_comparison, expected):
-    found = package.report(shared_comparison.out)
+    found = package.write_report(shared_comparison.out)
     assert found.pick["method"] == "tfidf_linear"
     assert found.load().predict(NEW) == expected
 

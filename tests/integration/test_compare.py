@@ -188,7 +188,19 @@ def test_the_pretrained_model_beats_no_labels_with_labels_on_the_example_tickets
     names = ("linear_probe", "primed_probe", "label_similarity")
     called = succeeded(
         *("compare", examples / "support_tickets.csv", "--labels", examples / "support_tickets_labels.toml"),
-        *("--methods", ",".join(names), "--sizes", "24,200", "--repeats", "1", "--out", out, "--json", "--threads", "1"),
+        *(
+            "--methods",
+            ",".join(names),
+            "--sizes",
+            "24,200",
+            "--repeats",
+            "1",
+            "--out",
+            out,
+            "--json",
+            "--threads",
+            "1",
+        ),
     )
     verdict = called.json()
     scores = {row["method"]: row["score"] for row in verdict["leaderboard"]}

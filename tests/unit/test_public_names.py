@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 
 import pytest
 
@@ -20,7 +21,7 @@ PUBLIC = [
     "fit",
     "load",
     "plan",
-    "report",
+    "write_report",
 ]
 """Part of the contract with users: a name that goes away or changes its home breaks their programs."""
 
@@ -33,6 +34,12 @@ def test_the_public_names_are_frozen():
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_exists_and_is_documented(name):
     assert inspect.getdoc(getattr(nshot, name))
+
+
+def test_no_public_name_is_a_subpackages():
+    """Importing a subpackage puts it into nshot under its own name, over the public one."""
+    modules = {module.name for module in pkgutil.iter_modules(nshot.__path__)}
+    assert not modules & set(PUBLIC)
 
 
 def test_another_name_is_an_attribute_error():
@@ -48,7 +55,7 @@ def test_another_name_is_an_attribute_error():
         ("fit", ["data", "options", "more"]),
         ("check", ["data", "test", "options", "more"]),
         ("load", ["folder", "precision", "device", "threads"]),
-        ("report", ["folder", "texts"]),
+        ("write_report", ["folder", "texts"]),
     ],
 )
 def test_the_parameters_of_the_functions_are_frozen(name, parameters):

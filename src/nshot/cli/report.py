@@ -25,7 +25,7 @@ def command(folder: Path, no_texts: bool, as_json: bool) -> None:
     """Write report.html and report.md in FOLDER anew, and show the verdict."""
     from nshot.report import terminal
 
-    found = api.report(folder, texts=not no_texts)
+    found = api.write_report(folder, texts=not no_texts)
     if as_json:
         print_json(found.verdict)
     else:

@@ -175,8 +175,8 @@ def _refuse_hopeless(codes: NDArray[np.int64], groups: NDArray[np.int64], *, tes
     if not tested_apart and (counts >= 2).sum() < 2:
         raise DataError(
             f"Each of the {len(counts)} labels needs rows to learn from and rows to be tested on, but "
-            f"{(counts == 1).sum()} of them have a single row (or group of rows that stay together). Add rows, merge rare labels, give a test (--test), "
-            "or name the label column if it was recognised wrongly: --label COLUMN."
+            f"{(counts == 1).sum()} of them have a single row (or group of rows that stay together). "
+            "Add rows, merge rare labels, give a test (--test), or name the label column if it was recognised wrongly: --label COLUMN."
         )
 
 
@@ -221,9 +221,7 @@ def _one_holdout(
     return _k_folds(codes, groups, positions, round(1 / share), seed)[0]
 
 
-def _order(
-    codes: NDArray[np.int64], train: Positions, entropy: tuple[int, ...], per_class: bool
-) -> Positions:
+def _order(codes: NDArray[np.int64], train: Positions, entropy: tuple[int, ...], per_class: bool) -> Positions:
     """Return `train` in random order, one row of every class first (all rounds so, for `per_class`)."""
     rng = np.random.default_rng([abs(part) for part in entropy])
     shuffled = rng.permutation(train)

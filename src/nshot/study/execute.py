@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 
 from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
 from nshot.evaluation.protocol import Design
@@ -185,54 +186,89 @@ class Execution:
 
     def trained(self, plans: Sequence[tuple[Contender, list[RunSpec]]], reason_to_stop: ReasonToStop) -> None:
         """Execute the runs of candidates that train a network, the most telling first, as far as time allows."""
-        waiting = sorted(
-            ((contender, spec) for contender, specs in plans for spec in specs),
-            key=lambda item: (*self._urgency(item[1]), item[0].method.planned_examples(item[1].n_labels)),
-        )
         self._trained = [contender for contender, _ in plans]
-        for contender in self._trained:
-            self.time_training(contender)
+        waiting = [(contender, spec) for contender, specs in plans for spec in specs]
+        waiting.sort(key=lambda item: item[0].method.planned_examples(item[1].n_labels))
+        first = [item for item in waiting if item[1].repeat == 0 and item[1].fold == 0]
+        left_out: dict[tuple[str, int], float] = {}
+        for contender, spec in chain(self._smallest(first), self._whole(first), self._others(first, left_out)):
+            expected = self._attempt(contender, spec)
+            if expected is not None:
+                left_out[contender.name, spec.n_labels] = expected
         ended: dict[str, str] = {}
-        short: dict[tuple[str, int], float] = {}
-        for contender, spec in waiting:
-            first_draw = spec.repeat == 0 and spec.fold == 0
-            known = self._ledger.get(spec.key)
-            if known is None and not first_draw and (self._design.folds > 1 or spec.repeat > 1):
-                if contender.name not in ended:
+        further = [item for item in waiting if item not in first]
+        for contender, spec in sorted(further, key=lambda item: self._urgency(item[1])):
+            # In a hold-out further draws are for the curve alone; two of them show how much draws differ.
+            if self._design.folds > 1 or spec.repeat > 1:
+                if contender.name not in ended and self._ledger.get(spec.key) is None:
                     reason = reason_to_stop(contender, self._affordable(contender))
                     if reason is not None:
                         ended[contender.name] = reason
                         self.outcome.notes.append(f"{contender.name}: {reason}")
                 if contender.name in ended:
                     continue
-            expected = self.expected_seconds(contender, spec.n_labels)
-            whole = spec.n_labels == self._design.n_train
-            kept_back = self._kept_back([contender] if whole else [])
-            if known is None and self._clock is not None and expected > self._clock.left(kept_back):
-                if first_draw:
-                    short[contender.name, spec.n_labels] = expected
-                continue
-            self._run(spec)
-        for (name, n), expected in short.items():
-            needed = self._clock.budget_seconds + expected if self._clock else expected
-            self.outcome.skipped.append(
-                Skipped(name, n, f"would take about {_rounded(expected)} more; --budget {_rounded(needed)}")
-            )
+            self._attempt(contender, spec)
+        self._list_left_out(left_out)
+
+    def _attempt(self, contender: Contender, spec: RunSpec) -> float | None:
+        """Execute a run if it fits; return the seconds it would take if it does not."""
+        expected = self.expected_seconds(contender, spec.n_labels)
+        kept_back = self._kept_back([contender] if spec.n_labels == self._design.n_train else [])
+        fits = self._clock is None or expected <= self._clock.left(kept_back)
+        if not fits and self._ledger.get(spec.key) is None:
+            return expected
+        self._run(spec)
+        return None
+
+    def _smallest(self, first: Sequence[tuple[Contender, RunSpec]]) -> list[tuple[Contender, RunSpec]]:
+        """Return each candidate's two cheapest runs: they begin its curve, and tell how fast it trains here.
+
+        The first alone would not: it pays for what is loaded once.
+        """
+        whole = self._design.n_train
+        sizes = sorted({spec.n_labels for _, spec in first if spec.n_labels != whole})[:2]
+        return [item for item in first if item[1].n_labels in sizes]
+
+    def _whole(self, first: Sequence[tuple[Contender, RunSpec]]) -> list[tuple[Contender, RunSpec]]:
+        """Return the runs on all rows: today's question is asked there."""
+        return [item for item in first if item[1].n_labels == self._design.n_train]
+
+    def _others(
+        self, first: Sequence[tuple[Contender, RunSpec]], left_out: Mapping[tuple[str, int], float]
+    ) -> Iterator[tuple[Contender, RunSpec]]:
+        """Yield the sizes between, once it is known what of the runs on all rows did not fit.
+
+        A candidate that has its answer for all rows fills its curve from the cheap end. One that has not starts at the
+        largest size: that is the nearest there is to an answer.
+        """
+        whole = self._design.n_train
+        own: dict[str, list[tuple[Contender, RunSpec]]] = {}
+        told = [*self._smallest(first), *self._whole(first)]
+        for item in first:
+            if item not in told:
+                own.setdefault(item[0].name, []).append(item)
+        for name, items in own.items():
+            items.sort(key=lambda item: item[1].n_labels, reverse=(name, whole) in left_out)
+        for row in zip_longest(*own.values()):
+            yield from (item for item in row if item is not None)
+
+    def _list_left_out(self, left_out: Mapping[tuple[str, int], float]) -> None:
+        if self._clock is None:
+            return
+        needed = self._clock.budget_seconds + sum(left_out.values())
+        for (name, n), expected in left_out.items():
+            reason = f"would take about {_rounded(expected)} more; --budget {_rounded(needed)} holds everything"
+            self.outcome.skipped.append(Skipped(name, n, reason))
 
     def _urgency(self, spec: RunSpec) -> tuple[int, int, int, int]:
-        """Return what orders runs by what they tell.
+        """Return what orders the runs after the first draw by what they tell.
 
-        The first draw at every size shows the curve; the other folds at all rows answer today's question; then come
-        the other folds at smaller sizes, and further repeats.
+        The other folds at all rows answer today's question; then come the other folds at smaller sizes, and further
+        repeats.
         """
-        whole = spec.n_labels == self._design.n_train
-        if spec.repeat == 0 and spec.fold == 0:
-            stage = 0
-        elif spec.repeat == 0:
-            stage = 1 if whole else 2
-        else:
-            stage = 2 + spec.repeat
-        return stage, spec.fold, 0 if whole else 1, spec.n_labels
+        smaller = spec.n_labels != self._design.n_train
+        stage = int(smaller) if spec.repeat == 0 else 1 + spec.repeat
+        return stage, spec.fold, int(smaller), spec.n_labels
 
     def _affordable(self, contender: Contender) -> float:
         """Return how many more fits on all rows the budget holds; a hold-out has only one."""

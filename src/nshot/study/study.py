@@ -280,7 +280,14 @@ class Study:
             why = " ".join(sorted({item.reason for item in outcome.skipped})) or "There was nothing to run."
             raise NshotError(f"No run completed. {why}")
         self._executed = outcome.executed
-        verdict = conclude(self._evidence(ledger, outcome.executed), self.data.task, self.options, self.metric)
+        evidence = self._evidence(ledger, outcome.executed)
+        if not evidence.measured_today():
+            why = " ".join(f"{item.candidate}: {item.reason}" for item in _distinct(outcome.skipped))
+            raise NshotError(
+                f"No candidate was measured with all {self.design.n_train:,} labels, so there is nothing to pick from. "
+                f"{why} What was run is kept; the same command with more time (--budget) goes on."
+            )
+        verdict = conclude(evidence, self.data.task, self.options, self.metric)
         return Result(
             verdict=verdict,
             skipped=[*self._refused, *_distinct(outcome.skipped)],

@@ -107,7 +107,9 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "n_test": design.n_test,
         "model_n_labels": None,
         "pick": pick,
-        "because": words.because(pick, rows, dict(today.costs), limits=limits),
+        "because": words.because(
+            pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better
+        ),
         "leaderboard": rows,
         "crossovers": _crossovers(curves, name, evidence),
         "more_labels": _more_labels(curves.get(name), metric, design.n_train),

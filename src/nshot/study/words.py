@@ -54,6 +54,7 @@ def because(
     costs: dict[str, Cost | None],
     *,
     limits: dict[str, str],
+    higher_is_better: bool = True,
 ) -> list[str]:
     """Return the reasons for the pick, the most telling first.
 
@@ -62,6 +63,7 @@ def because(
         rows: The leaderboard.
         costs: Cost of each candidate at its largest n.
         limits: Candidates that a hard limit forbids, with the reason.
+        higher_is_better: Which way the metric goes.
     """
     name = pick["candidate"]
     others = [row for row in rows if row["candidate"] != name and row["versus_best"] is not None]
@@ -72,10 +74,11 @@ def because(
     told = [*rivals[:2], *(row for row in trained if row not in rivals[:2])]
     sentences = [_against(row, costs[row["candidate"]], costs[name]) for row in told if row["versus_pick"]]
     if pick["family"] == Family.BASELINE and (used := sorted({row["backbone"] for row in others if row["backbone"]})):
-        sentences.insert(0, f"The pre-trained model ({', '.join(used)}) adds nothing to it on these texts.")
+        what = "The pre-trained model" if trained else "The untrained features of the pre-trained model"
+        sentences.insert(0, f"{what} ({', '.join(used)}) {'adds' if trained else 'add'} nothing to it on these texts.")
     sentences += [
         f"{row['candidate']} was measured with up to {row['n_labels']:,} labels only: {number(row['score'])} "
-        f"{ends(row['interval'])} there. {_promise(row, pick)}"
+        f"{ends(row['interval'])} there. {_promise(row, pick, higher_is_better)}"
         for row in rows
         if row["versus_best"] is None and row["family"] == Family.FINE_TUNING
     ]
@@ -107,8 +110,8 @@ def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> 
     return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
 
 
-def _promise(row: dict[str, Any], pick: dict[str, Any]) -> str:
+def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool) -> str:
     """Say what a fine-tuning that was not measured at all labels lets one expect."""
-    if row["score"] > pick["score"]:
+    if row["score"] != pick["score"] and (row["score"] > pick["score"]) == higher_is_better:
         return "That is above the pick already: give it time (--budget)."
     return "With all labels it might be ahead."

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LATENCY_EXAMPLES = 16
+_TIMED_EXAMPLES = 32
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,7 @@ class Worker:
         backbone = self._backbones[request.backbone.id] if request.backbone else None
         order, _ = self._setting.draws[0, 0]
         rows = self._setting.train.take(order)
-        subset = rows.take(range(min(16, len(rows))))
+        subset = rows.take(range(min(_TIMED_EXAMPLES, len(rows))))
         seconds = 0.0
         for _ in range(2):
             started = time.perf_counter()

@@ -10,7 +10,19 @@ import pytest
 from nshot.cli import main
 from nshot.core import CheckFailedError, DataError, Interrupted, OutputError
 
-HEAVY = ("torch", "transformers", "sklearn", "scipy", "pandas", "pyarrow", "numpy", "pydantic", "peft", "altair", "rich")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "pydantic",
+    "peft",
+    "altair",
+    "rich",
+)
 
 
 def loaded_after(program: str) -> set[str]:

@@ -73,7 +73,9 @@ def test_devices_that_torch_knows_are_taken(device):
 
 
 def test_set_collects_the_options_of_each_method():
-    options = StudyOptions(set=("lora.rank=16", " lora.epochs=3", "full_finetune.learning_rate=3e-5", "lora.note=a=b.c"))
+    options = StudyOptions(
+        set=("lora.rank=16", " lora.epochs=3", "full_finetune.learning_rate=3e-5", "lora.note=a=b.c")
+    )
     assert options.method_options() == {
         "lora": {"rank": "16", "epochs": "3", "note": "a=b.c"},
         "full_finetune": {"learning_rate": "3e-5"},

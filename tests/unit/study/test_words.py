@@ -5,7 +5,7 @@ import pytest
 from nshot.core import Cost
 from nshot.study.words import because, ends, metric_name, times_as_long
 
-PICK = {"candidate": "probe:mini", "method": "linear_probe", "family": "few-shot", "backbone": "mini"}
+PICK = {"candidate": "probe:mini", "method": "linear_probe", "family": "few-shot", "backbone": "mini", "score": 0.8}
 
 
 def row(candidate, family, score=0.8, *, behind=False, mean=-0.01, method=None, backbone="mini"):
@@ -60,6 +60,8 @@ def test_fine_tuning_that_was_stopped_early_is_not_called_worse():
     [sentence] = said(stopped)
     assert "up to 256 labels only" in sentence
     assert "behind" not in sentence
+    [sentence] = said({**stopped, "score": 0.85})
+    assert "above the pick already" in sentence
 
 
 def test_what_works_without_labels_is_named():
@@ -85,8 +87,10 @@ def test_a_model_that_adds_nothing_to_word_counts_is_said():
 def test_a_baseline_as_the_pick_says_what_that_means():
     pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
     assert said(row("linear_probe:mini", "few-shot"), pick=pick)[0] == (
-        "The pre-trained model (mini) adds nothing to it on these texts."
+        "The untrained features of the pre-trained model (mini) add nothing to it on these texts."
     )
+    trained = row("lora:mini", "fine-tuning")
+    assert said(trained, pick=pick)[0] == "The pre-trained model (mini) adds nothing to it on these texts."
 
 
 def test_what_a_limit_forbids_is_named():
