@@ -25,9 +25,9 @@ def data(tmp_path) -> Path:
 @pytest.fixture
 def started(data, tmp_path) -> Iterator[subprocess.Popen[str]]:
     """Return a comparison that runs in a process group of its own and has finished some runs."""
+    command = [sys.executable, "-c", "from nshot.cli.main import main; main()", "compare", str(data)]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from nshot.cli.main import main; main()"]
-        + ["compare", str(data), "--out", str(tmp_path / "out"), *PLAN],
+        [*command, "--out", str(tmp_path / "out"), *PLAN],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

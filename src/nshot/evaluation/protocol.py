@@ -176,7 +176,8 @@ def _refuse_hopeless(codes: NDArray[np.int64], groups: NDArray[np.int64], *, tes
         raise DataError(
             f"Each of the {len(counts)} labels needs rows to learn from and rows to be tested on, but "
             f"{(counts == 1).sum()} of them have a single row (or group of rows that stay together). "
-            "Add rows, merge rare labels, give a test (--test), or name the label column if it was recognised wrongly: --label COLUMN."
+            "Add rows, merge rare labels, give a test (--test), or name the label column if it was recognised wrongly: "
+            "--label COLUMN."
         )
 
 

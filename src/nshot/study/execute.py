@@ -258,6 +258,8 @@ class Execution:
         needed = self._clock.budget_seconds + sum(left_out.values())
         for (name, n), expected in left_out.items():
             reason = f"would take about {_rounded(expected)} more; --budget {_rounded(needed)} holds everything"
+            if not expected:
+                reason = f"there was no time to find out how long it takes; --budget {_rounded(2 * needed)}"
             self.outcome.skipped.append(Skipped(name, n, reason))
 
     def _urgency(self, spec: RunSpec) -> tuple[int, int, int, int]:

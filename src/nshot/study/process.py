@@ -50,8 +50,9 @@ class WorkerProcess:
             "RAYON_NUM_THREADS": threads,
             "TOKENIZERS_PARALLELISM": "true",
             "PYTHONUNBUFFERED": "1",
-            # Waiting threads sleep instead of spinning: beside other work, spinning costs several times the run.
-            "OMP_WAIT_POLICY": "PASSIVE",
+            # Waiting threads give up their core sooner than they would: on an idle machine that costs 7 %, beside one
+            # busy process it saves a third of the time.
+            "GOMP_SPINCOUNT": "5000",
         }
         with self._log.open("ab") as log:
             process = subprocess.Popen(

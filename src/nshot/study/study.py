@@ -117,6 +117,12 @@ def _distinct(skipped: Sequence[Skipped]) -> list[Skipped]:
     return list({(item.candidate, item.n_labels): item for item in reversed(skipped)}.values())[::-1]
 
 
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    """Return why things were left out, in one line."""
+    found = dict.fromkeys(f"{item.candidate}: {item.reason.rstrip('.')}." for item in skipped)
+    return " ".join(found) or "There was nothing to run."
+
+
 @dataclass
 class _Planned:
     contender: Contender
@@ -277,15 +283,13 @@ class Study:
             execution.replay(known[key] for key in only)
         outcome = execution.outcome
         if not outcome.executed:
-            why = " ".join(sorted({item.reason for item in outcome.skipped})) or "There was nothing to run."
-            raise NshotError(f"No run completed. {why}")
+            raise NshotError(f"No run completed. {_reasons(outcome.skipped)}")
         self._executed = outcome.executed
         evidence = self._evidence(ledger, outcome.executed)
         if not evidence.measured_today():
-            why = " ".join(f"{item.candidate}: {item.reason}" for item in _distinct(outcome.skipped))
             raise NshotError(
                 f"No candidate was measured with all {self.design.n_train:,} labels, so there is nothing to pick from. "
-                f"{why} What was run is kept; the same command with more time (--budget) goes on."
+                f"{_reasons(outcome.skipped)} What was run is kept; the same command with more time (--budget) goes on."
             )
         verdict = conclude(evidence, self.data.task, self.options, self.metric)
         return Result(

@@ -147,7 +147,7 @@ def test_the_same_seed_divides_the_same_way_and_another_one_does_not():
 
 
 def test_neighbouring_seeds_share_no_draw():
-    """A seed of a repeat that is the sum of seed and repeat would give repeat 1 of seed 0 again as repeat 0 of seed 1."""
+    """Seeds that are added to the number of a repeat would give repeat 1 of seed 0 again as repeat 0 of seed 1."""
     one, other = (design(skewed(150), alone(150), seed=seed) for seed in (0, 1))
     orders = {draw.order.tobytes() for draw in one.draws}
     assert not orders & {draw.order.tobytes() for draw in other.draws}

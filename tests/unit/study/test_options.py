@@ -84,6 +84,6 @@ def test_set_collects_the_options_of_each_method():
 
 @pytest.mark.parametrize("entry", ["rank=16", "lora.rank", "lora rank=16", "", "=", ".=", "Lora.Rank=1"])
 def test_set_that_is_not_method_option_value_is_refused(entry):
-    with pytest.raises(OptionError, match="METHOD.OPTION=VALUE") as refused:
+    with pytest.raises(OptionError, match=r"METHOD\.OPTION=VALUE") as refused:
         StudyOptions(set=(entry,)).method_options()
     assert str(refused.value).endswith(entry)
