@@ -227,3 +227,14 @@ def test_a_measured_run_tells_how_long_a_larger_one_takes(ledger, wall):
     grown = TRAINED.method.planned_examples(160) / TRAINED.method.planned_examples(16)
     assert work.expected_seconds(TRAINED, 160) == pytest.approx(1.15 * 16 * grown, rel=0.01)
     assert work.expected_seconds(TRAINED, 160) >= work.expected_seconds(TRAINED, 16)
+
+
+def test_what_there_was_no_time_to_measure_is_not_said_to_take_no_time(ledger, wall):
+    wall.budget_seconds = 10.0
+    wall.now = 9.9
+    work = execution(ledger, FakeWorker(wall, {"full_finetune": 1.0}, per_example=0.0), wall)
+    work.trained(plans(TRAINED), go_on)
+    reasons = {item.reason for item in work.outcome.skipped}
+    assert reasons
+    assert not any("about 0s" in reason for reason in reasons)
+    assert all("no time to find out" in reason for reason in reasons)
