@@ -24,8 +24,8 @@ from nshot.spec import Method
 class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """One of nshot's methods behind ``fit``, ``predict`` and ``predict_proba``.
 
-    Texts (a list, an array or a pandas Series of `str`) go through a pre-trained text encoder; a two-dimensional array of
-    numbers is used as it is.
+    Texts (a list, an array or a pandas Series of `str`) go through a pre-trained text encoder; a two-dimensional array
+    of numbers is used as it is.
 
     Args:
         method: Public name of the method, see ``nshot methods``.
@@ -61,7 +61,7 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.n_jobs = n_jobs
 
-    def fit(self, X: Any, y: Any) -> NshotClassifier:  # noqa: N803 - scikit-learn's names
+    def fit(self, X: Any, y: Any) -> NshotClassifier:
         """Adapt the method to labelled examples.
 
         Args:
@@ -109,14 +109,14 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._restored: Predictor | None = predictor
         return self
 
-    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803
+    def predict(self, X: Any) -> NDArray[Any]:
         """Return one label per example, shape (n,)."""
         labels = self._answer(X).labels or ()
         place = self._task.index()
         found: NDArray[Any] = self.classes_[np.array([place[label] for label in labels], dtype=np.intp)]
         return found
 
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities, shape (n, classes)."""
         probabilities = self._answer(X).probabilities
         if probabilities is None:
@@ -124,7 +124,7 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found = np.asarray(probabilities, dtype=np.float64)
         return np.asarray(found / found.sum(axis=1, keepdims=True))
 
-    def _answer(self, X: Any) -> Prediction:  # noqa: N803
+    def _answer(self, X: Any) -> Prediction:
         check_is_fitted(self)
         texts = _as_texts(X) if self._fitted_on_texts else None
         if self._fitted_on_texts and texts is None:
@@ -156,7 +156,7 @@ class NshotClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _as_texts(X: Any) -> list[str] | None:  # noqa: N803
+def _as_texts(X: Any) -> list[str] | None:
     """Return X as a list of texts, or None if it is something else."""
     if isinstance(X, str):
         raise ValueError("Expected a list of texts, found one text. Put it into a list.")

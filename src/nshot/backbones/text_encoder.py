@@ -16,7 +16,7 @@ from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.settings import EncoderSettings, read_settings
 from nshot.backbones.tokens import Tokens, as_texts
-from nshot.core import Ability, BackboneRef, Example
+from nshot.core import Ability, BackboneRef, EnvironmentProblem, Example
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,12 +83,22 @@ class TextEncoder:
 
     @cached_property
     def device(self) -> str:
-        """Return the torch device that computes."""
-        if self._asked_device != "auto":
-            return self._asked_device
+        """Return the torch device that computes.
+
+        Raises:
+            EnvironmentProblem: A GPU was asked for and there is none.
+        """
         import torch
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        has_gpu = torch.cuda.is_available()
+        if self._asked_device.startswith("cuda") and not has_gpu:
+            raise EnvironmentProblem(
+                f"The device '{self._asked_device}' was asked for, and this PyTorch ({torch.__version__}) sees no CUDA "
+                "GPU. Leave --device out to compute on the processor."
+            )
+        if self._asked_device != "auto":
+            return self._asked_device
+        return "cuda" if has_gpu else "cpu"
 
     @cached_property
     def precision(self) -> str:

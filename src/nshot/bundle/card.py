@@ -24,8 +24,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     lines = [
         f"# {_plain(name)}",
         "",
-        f"Made by nshot {_plain(manifest.packages.get('nshot', ''))} "
-        f"on {manifest.created:%Y-%m-%d}.",
+        f"Made by nshot {_plain(manifest.packages.get('nshot', ''))} on {manifest.created:%Y-%m-%d}.",
         "",
         f"- Task: {task.kind.value}",
         f"- Method: {_plain(method.name)} (version {method.version})",

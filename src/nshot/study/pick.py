@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nshot.core import Cost, Family
 from nshot.evaluation.comparison import VersusBest, paired_difference, versus_best
-from nshot.evaluation.intervals import Block, Target, components
+from nshot.evaluation.intervals import Block, Target, components, t_quantile
 from nshot.metrics import Metric
 from nshot.study.options import StudyOptions
 
@@ -179,6 +179,7 @@ def reason_to_stop(
     *,
     fold_sizes: tuple[int | None, int | None],
     options: StudyOptions,
+    done: int,
     more: float,
 ) -> str | None:
     """Return why further draws of `name` would not change today's answer, or None.
@@ -193,6 +194,7 @@ def reason_to_stop(
         metric: The primary metric.
         fold_sizes: See `standings`.
         options: For `worth`.
+        done: How many draws of it there are.
         more: How many further draws the budget holds.
     """
     n_train, n_test = fold_sizes
@@ -215,17 +217,19 @@ def reason_to_stop(
         n_test=n_test,
         level=_CLEARLY,
     )
-    if difference.interval is None:
+    if difference.interval is None or difference.standard_error is None:
         return None
     lead = sign * difference.mean
     half = (difference.interval.high - difference.interval.low) / 2
-    done = len(blocks[name])
     draws = f"{done} draw" + ("s" if done > 1 else "")
     if lead + half < 0:
         return f"clearly behind {rival} after {draws} ({difference.mean:+.2f}); not run again."
     distance = abs(lead - options.worth / 100 * (metric.highest - metric.lowest if metric.bounded else 1.0))
     if distance > half:
         return f"settled against {rival} after {draws} ({difference.mean:+.2f}); not run again."
-    if distance < _WORTH_TRYING * half * (done / (done + max(0.0, more))) ** 0.5:
+    in_the_end = done + max(0.0, more)
+    freedom = max(difference.degrees_of_freedom or 1.0, in_the_end - 1.0)
+    expected = t_quantile((1.0 + _CLEARLY) / 2.0, freedom) * difference.standard_error * (done / in_the_end) ** 0.5
+    if distance < _WORTH_TRYING * expected:
         return f"too close to {rival} to be settled within the budget ({difference.mean:+.2f} after {draws})."
     return None

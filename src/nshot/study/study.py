@@ -363,7 +363,13 @@ class Study:
             return None
         blocks = {name: evidence.comparable(name, self.metric) for name in measured}
         return reason_to_stop(
-            who.name, blocks, self.metric, fold_sizes=evidence.fold_sizes, options=self.options, more=more
+            who.name,
+            blocks,
+            self.metric,
+            fold_sizes=evidence.fold_sizes,
+            options=self.options,
+            done=len(evidence.completed(who.name, self.design.n_train)),
+            more=more,
         )
 
     # ---------------------------------------------------------------------------------------- the model

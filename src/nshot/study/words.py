@@ -106,7 +106,10 @@ def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> 
     ratio = times_as_long(cost, pick_cost)
     if row["distinguishable"]:
         return f"{name} is behind ({difference})."
+    quicker = times_as_long(pick_cost, cost)
     longer = f", and takes {ratio} times as long to fit" if ratio else ""
+    if quicker:
+        longer = f", and fits {quicker} times as fast"
     return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
 
 

@@ -222,7 +222,13 @@ def test_a_candidate_alone_is_the_best(difficulty):
 
 def stop(blocks, more=10.0, **options):
     return reason_to_stop(
-        "lora", blocks, ACCURACY, fold_sizes=FOLD_SIZES, options=StudyOptions.parse(options), more=more
+        "lora",
+        blocks,
+        ACCURACY,
+        fold_sizes=FOLD_SIZES,
+        options=StudyOptions.parse(options),
+        done=len(blocks["lora"]),
+        more=more,
     )
 
 
