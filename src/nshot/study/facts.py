@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from nshot.data.reading import Source
-from nshot.study import words
 from nshot.study.files import StudyFolder
 from nshot.study.study import Result, Study
 
@@ -67,7 +66,6 @@ def facts(
             for label in study.task.labels
         ],
         "protocol": _protocol(study),
-        "metric_name": words.metric_name(study.metric.name),
         "metric_explained": _EXPLAINED.get(study.metric.name, f"Signature: {study.metric.signature}."),
     }
     details["reproduce"] = {

@@ -7,22 +7,6 @@ from typing import Any
 
 from nshot.core import Cost, Family
 
-_METRICS = {
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "mcc": "Matthews correlation",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "expected_calibration_error": "calibration error",
-}
-
-
-def metric_name(name: str) -> str:
-    """Return how people call a metric."""
-    return _METRICS.get(name, name.replace("_", " "))
-
 
 def number(value: float) -> str:
     """Return a score with two digits."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nshot.core import Cost
-from nshot.study.words import because, ends, metric_name, times_as_long
+from nshot.study.words import because, ends, times_as_long
 
 PICK = {"candidate": "probe:mini", "method": "linear_probe", "family": "few-shot", "backbone": "mini", "score": 0.8}
 
@@ -117,7 +117,3 @@ def test_intervals_show_both_ends_or_say_that_there_is_none():
     assert ends([0.1, 0.254]) == "[0.10, 0.25]"
     assert ends([-0.1, 0.2], signed=True) == "[-0.10, +0.20]"
     assert ends(None) == "(no interval)"
-
-
-def test_metrics_are_called_what_people_call_them():
-    assert (metric_name("macro_f1"), metric_name("of_a_plugin")) == ("macro F1", "of a plugin")
