@@ -5,6 +5,7 @@ Importing this file loads neither torch nor transformers. Weights are read at th
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -208,6 +209,7 @@ class TextEncoder:
                     rows = order[first:last]
                     made = self._network(self.collate([prepared[row] for row in rows]))
                     vectors[start + rows] = made.float().cpu().numpy()
+        _give_back_memory()
         return vectors
 
 
@@ -233,6 +235,21 @@ class _AdaptedEncoder(TextEncoder):
         from nshot.backbones.networks import changed
 
         return changed(super()._pretrained(), self._weights)
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system, where the C library can.
+
+    Batches of ever other sizes leave holes in the heap, and it would grow with the number of texts.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except AttributeError:
+        return  # another C library than glibc
 
 
 def _budgeted(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
