@@ -86,7 +86,7 @@ class Method(Spec):
     needs: ClassVar[Needs]
     family: ClassVar[Family]
     uses_seed: ClassVar[bool] = False
-    """Whether another seed gives another predictor on the same data; if not, it runs once where only seeds differ."""
+    """Whether another seed gives another predictor on the same data."""
     trains_network: ClassVar[bool] = False
     """Whether the fit runs the network's weights through an optimiser: the clock may then limit how often it is run."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -13,21 +12,15 @@ from nshot.core import (
     Backbone,
     BackboneRef,
     Dataset,
-    Example,
     Family,
     FitContext,
     Needs,
-    Prediction,
     Predictor,
     State,
     Task,
     TaskKind,
 )
 from nshot.spec import Method
-
-if TYPE_CHECKING:
-    from nshot.training.frozen import Encoder
-    from nshot.training.head import LinearHead
 
 
 class PrimedProbe(Method):
@@ -64,7 +57,7 @@ class PrimedProbe(Method):
     ) -> Predictor:
         """Return the fitted probe; see `Method.fit`."""
         from nshot.training import frozen
-        from nshot.training.head import ExtraRows, fit_head
+        from nshot.training.head import ExtraRows, FittedProbe, fit_head
 
         self.require(task, train, backbone)
         encoder = frozen.encoder(backbone)
@@ -80,33 +73,10 @@ class PrimedProbe(Method):
             strength=self.strength,
             extra=ExtraRows(names, task.labels, self.name_worth),
         )
-        return FittedPrimedProbe(task, encoder, head)
+        return FittedProbe(task, encoder, head)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved probe; see `Method.restore`."""
-        from nshot.training import frozen
-        from nshot.training.head import LinearHead
+        from nshot.training.head import FittedProbe
 
-        encoder = frozen.encoder(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
-        return FittedPrimedProbe(task, encoder, LinearHead.restore(state))
-
-
-@dataclass(frozen=True)
-class FittedPrimedProbe:
-    """A linear head on a frozen backbone; the label names are in its coefficients."""
-
-    task: Task
-    backbone: Encoder
-    head: LinearHead
-
-    def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities of each example."""
-        from nshot.training import frozen
-
-        return self.head.answers(self.task, frozen.embed(self.backbone, examples))
-
-    def state(self) -> State:
-        """Return the head and the reference of the backbone."""
-        head = self.head.state()
-        settings: Mapping[str, Any] = {**head.settings, "backbone": self.backbone.ref.as_json()}
-        return State(settings, head.tensors)
+        return FittedProbe.restore(task, state, open_backbone)

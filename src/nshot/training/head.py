@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nshot.core import Prediction, State, Task
+from nshot.core import Backbone, BackboneRef, Example, Prediction, State, Task
 from nshot.training import frozen, logistic, selection
 from nshot.training.rowwise import products, softmax
 
@@ -151,3 +151,33 @@ def _scale(features: Any) -> float:
     centred = features - features.mean(axis=0, dtype=np.float64)
     spread = float(np.square(centred).sum(axis=1).mean())
     return 1.0 / float(np.sqrt(spread)) if spread > _SMALLEST_SPREAD else 1.0
+
+
+@dataclass(frozen=True)
+class FittedProbe:
+    """A linear head on a frozen backbone: what the probes return.
+
+    Attributes:
+        task: What is asked.
+        backbone: Embeds the examples.
+        head: Scores the classes.
+    """
+
+    task: Task
+    backbone: frozen.Encoder
+    head: LinearHead
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return label and probabilities of each example."""
+        return self.head.answers(self.task, frozen.embed(self.backbone, examples))
+
+    def state(self) -> State:
+        """Return the head and the reference of the backbone."""
+        head = self.head.state()
+        return State({**head.settings, "backbone": self.backbone.ref.as_json()}, head.tensors)
+
+    @classmethod
+    def restore(cls, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> FittedProbe:
+        """Return the probe whose `state` was saved."""
+        encoder = frozen.encoder(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
+        return cls(task, encoder, LinearHead.restore(state))
