@@ -2,7 +2,7 @@
 
 from nshot.core.backbone import Ability, Backbone, BackboneRef, Embeds, Generates, Scores, Trains
 from nshot.core.check import Check, Severity
-from nshot.core.context import FitContext, Progress, silent
+from nshot.core.context import FitContext, Progress, Track, silent, untracked
 from nshot.core.dataset import Dataset, Example, Selection
 from nshot.core.errors import (
     CheckFailedError,
@@ -63,10 +63,12 @@ __all__ = [
     "State",
     "Task",
     "TaskKind",
+    "Track",
     "TrainingError",
     "Trains",
     "UnsupportedError",
     "UsageProblem",
     "closest",
     "silent",
+    "untracked",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from nshot.core.backbone import Backbone, BackboneRef
@@ -19,6 +20,17 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, doing: str = "") -> None:
     """Report nothing."""
+
+
+class Track(Protocol):
+    """Told the figures of a training as it goes, for whoever keeps or draws them."""
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> None:
+        """Take the figures of one optimiser step, such as ``loss`` and ``learning_rate``."""
+
+
+def untracked(step: int, figures: Mapping[str, float]) -> None:
+    """Keep nothing."""
 
 
 def _no_further_backbone(ref: BackboneRef) -> Backbone:
@@ -38,6 +50,8 @@ class FitContext:
         threads: Processor threads this fit may use.
         memory_bytes: How much memory this fit may take, or None where nobody counted.
         progress: Where to report.
+        track: Where the figures of training steps go.
+        checkpoints: A folder in which a training keeps what it needs to go on after it was killed; None: nowhere.
         open: Opens a further backbone, for methods that need two.
     """
 
@@ -48,4 +62,6 @@ class FitContext:
     threads: int = 1
     memory_bytes: int | None = None
     progress: Progress = silent
+    track: Track = untracked
+    checkpoints: Path | None = None
     open: Callable[[BackboneRef], Backbone] = _no_further_backbone
