@@ -6,7 +6,7 @@ from nshot.backbones.cache import CacheInfo, FeatureCache, cache_folder
 from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
 from nshot.backbones.precision import measured
 from nshot.backbones.text_encoder import TextEncoder
-from nshot.core import Backbone, BackboneRef
+from nshot.core import Backbone, BackboneRef, Progress, silent
 
 __all__ = [
     "DEFAULT",
@@ -28,6 +28,7 @@ def open_backbone(
     device: str = "auto",
     threads: int | None = None,
     trust_remote_code: bool = False,
+    progress: Progress = silent,
 ) -> Backbone:
     """Open a pre-trained model; reads its settings only, its weights when they are first used.
 
@@ -38,6 +39,7 @@ def open_backbone(
         device: A torch device name, or ``auto``: a GPU where there is one.
         threads: Processor threads, or None for all that this process may use.
         trust_remote_code: Whether code that comes with the model may be run.
+        progress: Told how many of the texts are embedded.
 
     Raises:
         ModelError: There is no such model, it cannot be reached, or it is not the recorded one.
@@ -51,4 +53,5 @@ def open_backbone(
         device=device,
         threads=threads,
         trust_remote_code=trust_remote_code,
+        progress=progress,
     )

@@ -92,7 +92,8 @@ class _Embeddings(nn.Module):
         # One text alone is always segment 0.
         words = self.word_embeddings(input_ids) + self.token_type_embeddings.weight[0]
         vectors: Tensor = self.dropout(self.LayerNorm(words + self.position_embeddings(position_ids)))
-        return vectors
+        kind = vectors.device.type
+        return vectors.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else vectors
 
 
 class _SelfAttention(nn.Module):
@@ -106,7 +107,10 @@ class _SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
         sizes = [count * length for count, length in groups]
-        projected = (torch.split(part(hidden), sizes) for part in (self.query, self.key, self.value))
+        # On the processor the small products of attention are quicker in float32 than in bf16, casts included; cast
+        # as a whole, because a group's part of a matrix is slow to cast.
+        kind = hidden.dtype if hidden.is_cuda else torch.float32
+        projected = (torch.split(part(hidden).to(kind), sizes) for part in (self.query, self.key, self.value))
         dropout = self.dropout.p if self.training else 0.0
         attended = []
         for (count, length), parts in zip(groups, zip(*projected, strict=True), strict=True):
@@ -120,12 +124,13 @@ class _SelfAttention(nn.Module):
 
 
 def _attend_short(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-    """Return attention as three plain steps; all shapes are (texts, heads, length, width of a head)."""
+    """Return attention as three plain steps; all shapes are (texts, heads, length, width of a head), float32."""
     shape = query.shape
-    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    scores = torch.bmm(query * shape[-1] ** -0.5, key.transpose(1, 2))
-    mixture = functional.dropout(scores.float().softmax(dim=-1), dropout)
-    return torch.bmm(mixture.to(value.dtype), value).view(shape)
+    with torch.autocast("cpu", enabled=False):
+        query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+        scores = torch.bmm(query * shape[-1] ** -0.5, key.transpose(1, 2))
+        mixture = functional.dropout(scores.softmax(dim=-1), dropout)
+        return torch.bmm(mixture, value).view(shape)
 
 
 class _Output(nn.Module):
@@ -207,9 +212,20 @@ class BertEncoder(nn.Module):
             rows: For every text of the answer, its place in the packed order, shape (texts,).
         """
         groups = runs(lengths)
-        hidden = self.encoder(self.embeddings(input_ids, position_ids), groups)
-        vectors: Tensor = self.head(hidden, groups)[rows]
+        vectors: Tensor = self.head(self._hidden(input_ids, position_ids, groups), groups)[rows]
         return vectors
+
+    def hidden(self, input_ids: Tensor, position_ids: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """Return the vector of every token in the order of `input_ids`, shape (tokens, hidden); see `forward`."""
+        return self._hidden(input_ids, position_ids, runs(lengths))
+
+    def word_table(self) -> Tensor:
+        """Return the vectors of the vocabulary, shape (vocabulary, hidden)."""
+        return self.embeddings.word_embeddings.weight
+
+    def _hidden(self, input_ids: Tensor, position_ids: Tensor, groups: Groups) -> Tensor:
+        hidden: Tensor = self.encoder(self.embeddings(input_ids, position_ids), groups)
+        return hidden
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

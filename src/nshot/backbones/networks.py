@@ -27,19 +27,27 @@ Network = Callable[[Mapping[str, Tensor]], Tensor]
 class PaddedEncoder(nn.Module):
     """Any encoder of transformers, with pooling."""
 
-    def __init__(self, model: nn.Module, head: Head) -> None:
+    def __init__(self, model: transformers.PreTrainedModel, head: Head) -> None:
         super().__init__()
         self.model = model
         self.head = head
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return float32 vectors, shape (texts, width), from padded ids and their mask, shape (texts, tokens)."""
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        packed = hidden[attention_mask.bool()]
         # Texts of a padded batch are in any order of length: every text is a group of its own.
         groups = [(1, length) for length in attention_mask.sum(dim=1).tolist()]
-        vectors: Tensor = self.head(packed, groups)
+        vectors: Tensor = self.head(self.hidden(input_ids, attention_mask), groups)
         return vectors
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the vector of every token that is no padding, text by text, shape (tokens, hidden)."""
+        states: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return states[attention_mask.bool()]
+
+    def word_table(self) -> Tensor:
+        """Return the vectors of the vocabulary, shape (vocabulary, hidden)."""
+        table: Tensor = self.model.get_input_embeddings().weight
+        return table
 
 
 def pretrained(settings: EncoderSettings, files: Sequence[Path], *, trust_remote_code: bool) -> nn.Module:

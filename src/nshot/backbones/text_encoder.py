@@ -17,7 +17,7 @@ from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.settings import EncoderSettings, read_settings
 from nshot.backbones.tokens import Tokens, as_texts
-from nshot.core import Ability, BackboneRef, EnvironmentProblem, Example
+from nshot.core import Ability, BackboneRef, EnvironmentProblem, Example, Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,7 @@ class TextEncoder:
         device: str = "auto",
         threads: int | None = None,
         trust_remote_code: bool = False,
+        progress: Progress = silent,
     ) -> None:
         """Read the settings of the model; weights and tokenizer are loaded when they are first used.
 
@@ -54,6 +55,7 @@ class TextEncoder:
             device: A torch device name, or ``auto``: a GPU where there is one.
             threads: Processor threads, or None for all that this process may use.
             trust_remote_code: Whether code that comes with the model may be run.
+            progress: Told how many of the texts are embedded.
 
         Raises:
             ModelError: The folder holds no text encoder that nshot can read.
@@ -65,6 +67,7 @@ class TextEncoder:
         self._asked_device = device
         self._threads = threads
         self._trust_remote_code = trust_remote_code
+        self._progress = progress
 
     @cached_property
     def ref(self) -> BackboneRef:
@@ -209,6 +212,7 @@ class TextEncoder:
                     rows = order[first:last]
                     made = self._network(self.collate([prepared[row] for row in rows]))
                     vectors[start + rows] = made.float().cpu().numpy()
+                    self._progress(start + last, len(texts), "embedding")
         _give_back_memory()
         return vectors
 
@@ -223,6 +227,7 @@ class _AdaptedEncoder(TextEncoder):
             device=original._asked_device,
             threads=original._threads,
             trust_remote_code=original._trust_remote_code,
+            progress=original._progress,
         )
         self._original = original
         self._weights = dict(weights)

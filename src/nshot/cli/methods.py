@@ -35,11 +35,13 @@ def command(name: str | None, as_json: bool) -> None:
         _explain(found[name], name, console)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("method", "family", "labels", "what it does"):
+    for column in ("method", "family", "labels", "compared", "what it does"):
         table.add_column(column, no_wrap=column != "what it does")
     for item, method in found.items():
         least = method.needs.fewest_labels
-        table.add_row(item, method.family.value, "none" if least == 0 else f"from {least}", _sentence(method))
+        labels = "none" if least == 0 else f"from {least}"
+        compared = "always" if method.by_default else "--also"
+        table.add_row(item, method.family.value, labels, compared, _sentence(method))
     console.print(table)
     console.print("Explain one with its options: nshot methods NAME", style="dim")
 
@@ -54,6 +56,7 @@ def _record(name: str, method: type[Method]) -> dict[str, object]:
         "family": method.family.value,
         "tasks": sorted(kind.value for kind in method.needs.tasks),
         "fewest_labels": method.needs.fewest_labels,
+        "by_default": method.by_default,
         "summary": _sentence(method),
         "options": method.model_json_schema().get("properties", {}),
     }

@@ -55,7 +55,9 @@ class StudyOptions(Spec):
     """What to compare and how."""
 
     methods: tuple[str, ...] = ()
-    """Methods to compare; all that fit the task unless named. Repeat, or separate by commas."""
+    """Methods to compare; the usual ones that fit the task unless named. Repeat, or separate by commas."""
+    also: tuple[str, ...] = ()
+    """Methods to compare besides the usual ones, such as contrastive or from_scratch."""
     without: tuple[str, ...] = ()
     """Methods to leave out."""
     set: tuple[str, ...] = ()

@@ -67,9 +67,13 @@ def contenders(
         OptionError: A named method is unknown, or nothing is left to compare.
     """
     given = options.method_options()
-    for name in (*options.methods, *options.without, *given):
+    for name in (*options.methods, *options.also, *options.without, *given):
         methods.get(name)
-    wanted = [name for name in (options.methods or methods.names()) if name not in options.without]
+    usual = options.methods or tuple(name for name in methods.names() if methods.get(name).by_default)
+    wanted = [name for name in dict.fromkeys((*usual, *options.also)) if name not in options.without]
+    for name in given:
+        if name not in wanted:
+            raise OptionError(f"An option was set for {name}, which is not compared. Add it: --also {name}.")
     found, skipped = [], []
     for name in wanted:
         method = methods.build(name, given.get(name))
