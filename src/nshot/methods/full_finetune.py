@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -21,12 +21,17 @@ from nshot.core import (
     TaskKind,
 )
 from nshot.spec import Method
+from nshot.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from nshot.training.classifier import Classifier
+    from nshot.training.logistic import Logistic
 
 _NETWORK = "network."
 """Before the names of the network's weights among the saved tensors."""
 
 
-class FullFinetune(Method):
+class FullFinetune(TrainingOptions, Method):
     """Train the whole network and a linear head on the labels.
 
     **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)`` over W, b and the weights of f, with
@@ -56,24 +61,10 @@ class FullFinetune(Method):
     """The highest learning rate of the network's weights."""
     head_rate: float = Field(default=10.0, gt=0)
     """The learning rate of the head, as a multiple of `learning_rate`."""
-    epochs: float | None = Field(default=None, gt=0)
-    """Passes over the training examples; left out: from their number (15 at 64, 8 at 770, 4 at 10,000)."""
-    batch_size: int = Field(default=32, ge=1)
-    """Examples in a step."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """Decoupled weight decay, not on biases and normalisations."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """The share of each target that is spread over all classes."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """The share of activations dropped while training."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the learning rate from each layer to the one below it."""
     train_embeddings: bool = False
     """Also train the tables of word, position and segment vectors."""
-
-    def planned_examples(self, n_labels: int) -> int:
-        """Return how many training examples a fit on `n_labels` passes through the network."""
-        from nshot.training.classifier import schedule
-
-        return schedule(n_labels, epochs=self.epochs, batch_size=self.batch_size).examples
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
@@ -84,40 +75,40 @@ class FullFinetune(Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import batching, classifier, frozen, loop, losses
+        from nshot.training import classifier, frozen, supervised
+        from nshot.training.loop import Group
 
         source = classifier.trainable(backbone)
         classes, codes = frozen.numbered(train.labelled_targets())
-        start = classifier.soft_start(frozen.embed(source, train.examples), codes, len(classes))
-        network = classifier.Classifier(source.module(), start)
-        classifier.set_dropout(network, self.dropout)
-        encoder = network.encoder
-        trained = list(encoder.parameters()) if self.train_embeddings else classifier.without_tables(encoder)
-        record = None
-        if len(classes) > 1:
-            prepared = source.tokenize(train.examples)
-            plan = classifier.schedule(len(train), epochs=self.epochs, batch_size=self.batch_size)
-            record = loop.train(
-                network,
-                plan.plan([len(item) for item in prepared], context.seed),
-                groups=[
-                    loop.Group(trained),
-                    loop.Group(list(network.head.parameters()), rate=self.head_rate),
-                ],
-                batch=batching.labelled_batches(source.collate, prepared, codes),
-                loss=losses.cross_entropy(self.label_smoothing),
-                settings=loop.TrainingSettings(self.learning_rate, weight_decay=self.weight_decay),
-                context=context,
-                chance=losses.chance_loss(codes, len(classes), self.label_smoothing),
-            )
-        weights = classifier.changed(source, encoder)
+
+        def build(start: Logistic) -> tuple[Classifier, list[Group]]:
+            network = classifier.Classifier(source.module(), start)
+            classifier.set_dropout(network, self.dropout)
+            encoder = network.encoder
+            trained = list(encoder.parameters()) if self.train_embeddings else classifier.without_tables(encoder)
+            head = Group(list(network.head.parameters()), rate=self.head_rate)
+            return network, [*supervised.layered(encoder, trained, self.layer_decay), head]
+
+        labelled = supervised.Labelled(
+            task,
+            classes,
+            codes,
+            features=frozen.embed(source, train.examples),
+            prepared=source.tokenize(train.examples),
+            collate=source.collate,
+            groups=train.groups,
+        )
+        trained = supervised.fit(labelled, build, self, self.learning_rate, context)
+        weights = classifier.changed(source, trained.network.encoder)
         settings = {
             "classes": list(classes),
             "backbone": source.ref.as_json(),
-            "training": record.as_json() if record else None,
+            "training": trained.training,
+            "chosen": trained.chosen,
         }
-        tensors = {_NETWORK + name: value for name, value in weights.items()} | network.head_for_unit_vectors()
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, State(settings, tensors))
+        tensors = {_NETWORK + name: value for name, value in weights.items()}
+        state = State(settings, tensors | trained.network.head_for_unit_vectors())
+        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""

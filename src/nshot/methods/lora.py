@@ -21,12 +21,14 @@ from nshot.core import (
     TaskKind,
 )
 from nshot.spec import Method
+from nshot.training.options import TrainingOptions
 
 if TYPE_CHECKING:
-    from nshot.training.classifier import TrainableEncoder
+    from nshot.training.classifier import Classifier, TrainableEncoder
+    from nshot.training.logistic import Logistic
 
 
-class Lora(Method):
+class Lora(TrainingOptions, Method):
     """Train low-rank changes of the network's matrices, and a linear head, on the labels.
 
     **Idea.** Each target layer ``W x`` becomes ``W x + alpha / rank * B A x`` with A of shape (rank, in) and B of shape
@@ -62,20 +64,8 @@ class Lora(Method):
     """Last parts of the names of the layers that get an adapter; where there are none, every linear layer does."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """The highest learning rate of adapters and head."""
-    epochs: float | None = Field(default=None, gt=0)
-    """Passes over the training examples; left out: from their number (15 at 64, 8 at 770, 4 at 10,000)."""
-    batch_size: int = Field(default=32, ge=1)
-    """Examples in a step."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of the matrices that are trained."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """The share of each target that is spread over all classes."""
-
-    def planned_examples(self, n_labels: int) -> int:
-        """Return how many training examples a fit on `n_labels` passes through the network."""
-        from nshot.training.classifier import schedule
-
-        return schedule(n_labels, epochs=self.epochs, batch_size=self.batch_size).examples
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
@@ -87,44 +77,45 @@ class Lora(Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import adapters, batching, classifier, frozen, loop, losses
+        from nshot.training import adapters, classifier, frozen, supervised
+        from nshot.training.loop import Group
 
         source = classifier.trainable(backbone)
         classes, codes = frozen.numbered(train.labelled_targets())
-        start = classifier.soft_start(frozen.embed(source, train.examples), codes, len(classes))
-        bare = source.module()
-        classifier.set_dropout(bare, 0.0)
-        encoder = adapters.with_adapters(
-            bare,
-            rank=self.rank,
-            alpha=self.alpha,
-            dropout=self.dropout,
-            target_modules=self.target_modules,
-            seed=context.seed,
-        )
-        network = classifier.Classifier(encoder, start)
-        record = None
-        if len(classes) > 1:
-            prepared = source.tokenize(train.examples)
-            plan = classifier.schedule(len(train), epochs=self.epochs, batch_size=self.batch_size)
-            record = loop.train(
-                network,
-                plan.plan([len(item) for item in prepared], context.seed),
-                groups=[loop.Group([parameter for parameter in network.parameters() if parameter.requires_grad])],
-                batch=batching.labelled_batches(source.collate, prepared, codes),
-                loss=losses.cross_entropy(self.label_smoothing),
-                settings=loop.TrainingSettings(self.learning_rate, weight_decay=self.weight_decay),
-                context=context,
-                chance=losses.chance_loss(codes, len(classes), self.label_smoothing),
+
+        def build(start: Logistic) -> tuple[Classifier, list[Group]]:
+            bare = source.module()
+            classifier.set_dropout(bare, 0.0)
+            encoder = adapters.with_adapters(
+                bare,
+                rank=self.rank,
+                alpha=self.alpha,
+                dropout=self.dropout,
+                target_modules=self.target_modules,
+                seed=context.seed,
             )
-        config, tensors = adapters.adapter_state(encoder)
+            network = classifier.Classifier(encoder, start)
+            return network, [Group([parameter for parameter in network.parameters() if parameter.requires_grad])]
+
+        labelled = supervised.Labelled(
+            task,
+            classes,
+            codes,
+            features=frozen.embed(source, train.examples),
+            prepared=source.tokenize(train.examples),
+            collate=source.collate,
+            groups=train.groups,
+        )
+        trained = supervised.fit(labelled, build, self, self.learning_rate, context)
+        config, tensors = adapters.adapter_state(trained.network.encoder)
         settings = {
             "classes": list(classes),
             "backbone": source.ref.as_json(),
             "adapter": config,
-            "training": record.as_json() if record else None,
+            "training": trained.training,
+            "chosen": trained.chosen,
         }
-        return self._predictor(task, source, State(settings, {**tensors, **network.head_for_unit_vectors()}))
+        return self._predictor(task, source, State(settings, {**tensors, **trained.network.head_for_unit_vectors()}))
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""

@@ -6,6 +6,7 @@ lengths of texts never change what a step averages over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +23,9 @@ _WINDOW_STEPS = 8
 """Steps among which examples are sorted by length."""
 _FEWEST_WINDOWS = 4
 """Windows there must be in an epoch before anything is sorted: in fewer, the same examples would meet every time."""
+
+_EPOCHS_AT_64 = 15
+_FEWEST_STEPS = 30
 
 Step: TypeAlias = Sequence[Sequence[int]]
 """The micro-batches of one optimiser step, each a list of positions."""
@@ -47,6 +51,46 @@ class Batch:
             return self
         targets = None if self.targets is None else self.targets.to(device)
         return Batch({name: value.to(device) for name, value in self.inputs.items()}, targets, self.units)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many examples a fit passes through the network; follows from the number of labels alone.
+
+    Attributes:
+        batch_size: Examples in a step.
+        steps: Number of steps.
+    """
+
+    batch_size: int
+    steps: int
+
+    @property
+    def examples(self) -> int:
+        """Return the examples of all steps."""
+        return self.batch_size * self.steps
+
+    def plan(self, lengths: Sequence[int], seed: int) -> list[Step]:
+        """Return the steps for examples of these lengths, shape (n,)."""
+        return shuffled_steps(lengths, batch_size=self.batch_size, steps=self.steps, seed=seed)
+
+
+def schedule(n: int, *, epochs: float | None, batch_size: int) -> Schedule:
+    """Return the steps for n examples; a batch is never larger than n.
+
+    Args:
+        n: Number of examples.
+        epochs: Passes over them; None: 15 at 64 examples, half as many for every 16 times more (8 at 770, 4 at
+            10,000), and never fewer than 30 steps.
+        batch_size: Examples in a step, where there are as many.
+    """
+    if n == 0:
+        return Schedule(batch_size, 0)
+    batch = min(batch_size, n)
+    if epochs is not None:
+        return Schedule(batch, max(1, math.ceil(epochs * n / batch)))
+    usual = _EPOCHS_AT_64 * (64 / n) ** 0.25
+    return Schedule(batch, max(_FEWEST_STEPS, math.ceil(usual * n / batch)))
 
 
 def shuffled_steps(

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from nshot.core import Backbone, Embeds, Example, Prediction, State, Task, Trains, UnsupportedError
 from nshot.training import logistic
-from nshot.training.batching import Step, shuffled_steps
 from nshot.training.frozen import Encoder, answers, encoder
 from nshot.training.logistic import Logistic
 from nshot.training.losses import unsmoothed
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 _ENTRY_SIZE = 0.5
 """Root mean square of the entries of a vector before the head: with it one rate suits every backbone and width."""
-_EPOCHS_AT_64 = 15
-_FEWEST_STEPS = 30
 _START_STRENGTH = 0.1
 """C of the head that training starts from."""
 
@@ -76,46 +73,6 @@ def soft_start(features: Array, codes: Array, n_classes: int) -> Logistic:
         n_classes: Number of classes.
     """
     return logistic.fit(normalised(features), codes, n_classes, strength=_START_STRENGTH)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How many examples a fit passes through the network; follows from the number of labels alone.
-
-    Attributes:
-        batch_size: Examples in a step.
-        steps: Number of steps.
-    """
-
-    batch_size: int
-    steps: int
-
-    @property
-    def examples(self) -> int:
-        """Return the examples of all steps."""
-        return self.batch_size * self.steps
-
-    def plan(self, lengths: Sequence[int], seed: int) -> list[Step]:
-        """Return the steps for examples of these lengths, shape (n,)."""
-        return shuffled_steps(lengths, batch_size=self.batch_size, steps=self.steps, seed=seed)
-
-
-def schedule(n: int, *, epochs: float | None, batch_size: int) -> Schedule:
-    """Return the steps for n examples; a batch is never larger than n.
-
-    Args:
-        n: Number of examples.
-        epochs: Passes over them; None: 15 at 64 examples, half as many for every 16 times more (8 at 770, 4 at
-            10,000), and never fewer than 30 steps.
-        batch_size: Examples in a step, where there are as many.
-    """
-    if n == 0:
-        return Schedule(batch_size, 0)
-    batch = min(batch_size, n)
-    if epochs is not None:
-        return Schedule(batch, max(1, math.ceil(epochs * n / batch)))
-    usual = _EPOCHS_AT_64 * (64 / n) ** 0.25
-    return Schedule(batch, max(_FEWEST_STEPS, math.ceil(usual * n / batch)))
 
 
 def set_dropout(network: nn.Module, share: float) -> None:

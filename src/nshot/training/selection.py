@@ -31,6 +31,11 @@ FACTORS = tuple(0.25 * 2 ** (i / 3) for i in range(22))
 _FEWEST_TO_CALIBRATE = 50
 
 
+def n_inner_folds(n: int) -> int:
+    """Return how many times some of n rows are held out: see `inner_folds`."""
+    return 5 if n <= _FIVE_FOLDS_UP_TO else 3 if n <= _THREE_FOLDS_UP_TO else 1
+
+
 def inner_folds(codes: Array, groups: Sequence[Hashable] | None = None) -> Array:
     """Return which rows are held out together: stratified by class, whole groups at a time.
 
@@ -47,7 +52,8 @@ def inner_folds(codes: Array, groups: Sequence[Hashable] | None = None) -> Array
         no row is held out: there is nothing to choose by.
     """
     n = len(codes)
-    n_folds = 5 if n <= _FIVE_FOLDS_UP_TO else 3 if n <= _THREE_FOLDS_UP_TO else _HELD_OUT_ONCE
+    times = n_inner_folds(n)
+    n_folds = times if times > 1 else _HELD_OUT_ONCE
     members: dict[Hashable, list[int]] = {}
     for row, key in enumerate(range(n) if groups is None else groups):
         members.setdefault(key, []).append(row)
@@ -69,7 +75,7 @@ def inner_folds(codes: Array, groups: Sequence[Hashable] | None = None) -> Array
         of_class[fold] += len(rows)
         rows_in_fold[fold] += len(rows)
         folds[rows] = fold
-    if n_folds == _HELD_OUT_ONCE:
+    if times == 1:
         folds[folds > 0] = NEVER
     return folds
 

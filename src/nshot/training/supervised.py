@@ -1,0 +1,207 @@
+"""Training a classifier on labels: what every method does that puts a head on a network and trains both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nshot.core import FitContext, Task
+from nshot.training import batching, frozen, losses, selection
+from nshot.training.classifier import Classifier, soft_start
+from nshot.training.logistic import Logistic
+from nshot.training.loop import Group, TrainingRecord, TrainingSettings, Watch, train
+from nshot.training.options import TrainingOptions
+from nshot.training.rowwise import softmax
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+_LOOKS = 8
+"""At how many lengths of the training early stopping looks."""
+
+Build = Callable[[Logistic], tuple[Classifier, Sequence[Group]]]
+"""A fresh network with this head on it, and what of it is trained: the same every time it is called."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The training examples as network and head take them.
+
+    Attributes:
+        task: What is asked.
+        classes: The labels that occur, k of them.
+        codes: The class of each example, int64, shape (n,).
+        features: Of the network before training, shape (n, width): what the head starts from.
+        prepared: n items for `collate`; ``len(item)`` is the cost of one in tokens.
+        collate: From some prepared items to the keyword arguments of the network.
+        groups: n group keys, or None.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    codes: Array
+    features: Array
+    prepared: Sequence[Any]
+    collate: Callable[[Sequence[Any]], Mapping[str, torch.Tensor]]
+    groups: Sequence[Hashable] | None = None
+
+    def part(self, rows: Array) -> Labelled:
+        """Return these rows only, the classes staying all."""
+        return replace(
+            self,
+            codes=self.codes[rows],
+            features=self.features[rows],
+            prepared=[self.prepared[row] for row in rows],
+            groups=None if self.groups is None else [self.groups[row] for row in rows],
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained classifier.
+
+    Attributes:
+        network: In evaluation mode; with one class only, untrained.
+        training: Json-able: how the training went, None where there was nothing to train.
+        chosen: Json-able: what was chosen inside the labels.
+    """
+
+    network: Classifier
+    training: dict[str, Any] | None
+    chosen: dict[str, Any] = field(default_factory=dict)
+
+
+def fit(
+    labelled: Labelled, build: Build, options: TrainingOptions, learning_rate: float, context: FitContext
+) -> Trained:
+    """Return the network of `build` trained on all of `labelled`.
+
+    Raises:
+        TrainingError: The training diverged.
+    """
+    if len(labelled.classes) < 2:
+        return Trained(build(_start(labelled))[0], None)
+    fraction, chosen = (
+        _stop_early(labelled, build, options, learning_rate, context) if options.early_stopping else (1.0, {})
+    )
+    network, record = _train(labelled, build, options, learning_rate, context, fraction=fraction)
+    return Trained(network, record.as_json(), chosen)
+
+
+def layered(encoder: nn.Module, trained: Sequence[nn.Parameter], decay: float) -> list[Group]:
+    """Return groups whose rate falls by `decay` from each layer to the one below it.
+
+    The layers are those of the longest list of modules in the encoder. What comes before them has the lowest rate,
+    what comes after them the full one. Source: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146, section 3.2.
+
+    Args:
+        encoder: Holds the layers.
+        trained: The parameters of the encoder that are trained.
+        decay: Factor from layer to layer; 1: one rate for all.
+    """
+    if decay == 1.0:
+        return [Group(trained)]
+    stacks = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    layers = max(stacks, key=len) if stacks else []
+    depth_of = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
+    by_depth: dict[int, list[nn.Parameter]] = {}
+    below = True
+    for parameter in encoder.parameters():
+        depth = depth_of.get(id(parameter), 0 if below and layers else len(layers))
+        below = below and id(parameter) not in depth_of
+        if any(parameter is each for each in trained):
+            by_depth.setdefault(depth, []).append(parameter)
+    return [Group(parameters, decay ** (len(layers) - depth)) for depth, parameters in sorted(by_depth.items())]
+
+
+def _start(labelled: Labelled) -> Logistic:
+    return soft_start(labelled.features, labelled.codes, len(labelled.classes))
+
+
+def _train(
+    labelled: Labelled,
+    build: Build,
+    options: TrainingOptions,
+    learning_rate: float,
+    context: FitContext,
+    *,
+    fraction: float = 1.0,
+    look: Callable[[Classifier, int], None] | None = None,
+) -> tuple[Classifier, TrainingRecord]:
+    """Return the trained network; `look` is called at `_LOOKS` equal distances with the number of the look."""
+    network, groups = build(_start(labelled))
+    plan = batching.schedule(len(labelled.codes), epochs=options.epochs, batch_size=options.batch_size)
+    trained = [parameter for group in groups for parameter in group.parameters]
+    before = [parameter.detach().clone() for parameter in trained] if options.keep else []
+    numbers = {math.ceil(plan.steps * (k + 1) / _LOOKS): k for k in range(_LOOKS)}
+    watch = Watch(frozenset(numbers), lambda step: look(network, numbers[step])) if look else None
+    record = train(
+        network,
+        plan.plan([len(item) for item in labelled.prepared], context.seed),
+        groups=groups,
+        batch=batching.labelled_batches(labelled.collate, labelled.prepared, labelled.codes),
+        loss=losses.cross_entropy(options.label_smoothing),
+        settings=TrainingSettings(
+            learning_rate,
+            weight_decay=options.weight_decay,
+            warmup=options.warmup,
+            clip_norm=options.clip_norm,
+            average=options.average,
+            stop_after=math.ceil(plan.steps * fraction) if fraction < 1 else None,
+        ),
+        context=context,
+        chance=losses.chance_loss(labelled.codes, len(labelled.classes), options.label_smoothing),
+        watch=watch,
+    )
+    with torch.no_grad():
+        for parameter, value in zip(trained if before else [], before, strict=True):
+            parameter.lerp_(value.to(parameter.device), options.keep)
+    return network, record
+
+
+def _stop_early(
+    labelled: Labelled, build: Build, options: TrainingOptions, learning_rate: float, context: FitContext
+) -> tuple[float, dict[str, Any]]:
+    """Return the share of the steps after which held-out rows were answered best, and what it was chosen by."""
+    folds = selection.inner_folds(labelled.codes, labelled.groups)
+    held_out = np.flatnonzero(folds != selection.NEVER)
+    shares = [(k + 1) / _LOOKS for k in range(_LOOKS)]
+    if not len(held_out):
+        return 1.0, {"steps_share": 1.0, "scores": []}
+    found = np.zeros((_LOOKS, len(labelled.codes), len(labelled.classes)), dtype=np.float32)
+    for fold in range(int(folds.max()) + 1):
+        rows = np.flatnonzero(folds == fold)
+
+        def look(network: Classifier, number: int, rows: Array = rows) -> None:
+            found[number, rows] = _probabilities(network, labelled.part(rows), options, context)
+
+        _train(labelled.part(np.flatnonzero(folds != fold)), build, options, learning_rate, context, look=look)
+    targets = [labelled.classes[labelled.codes[row]] for row in held_out]
+    scores = [
+        context.objective(targets, frozen.answers(labelled.task, labelled.classes, answers[held_out]))
+        for answers in found
+    ]
+    best = max(range(_LOOKS), key=lambda k: scores[k])
+    if not selection.clearly_better(scores[best], scores[-1], len(held_out)):
+        best = _LOOKS - 1
+    return shares[best], {"steps_share": shares[best], "scores": [round(score, 6) for score in scores]}
+
+
+@torch.no_grad()
+def _probabilities(network: Classifier, rows: Labelled, options: TrainingOptions, context: FitContext) -> Array:
+    """Return the probabilities of the network on its way, shape (n, k)."""
+    scores = np.zeros((len(rows.codes), len(rows.classes)), dtype=np.float32)
+    kind = torch.device(context.device).type
+    lengths = [len(item) for item in rows.prepared]
+    for part in batching.micro_batches(range(len(lengths)), lengths, batching.MICRO_BATCH_TOKENS):
+        arguments = rows.collate([rows.prepared[at] for at in part])
+        with torch.autocast(kind, torch.bfloat16, enabled=context.precision == "bf16"):
+            answered = network(**{name: value.to(context.device) for name, value in arguments.items()})
+        scores[part] = answered.float().cpu().numpy()
+    return losses.unsmoothed(softmax(scores), options.label_smoothing)
