@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from nshot.backbones.cache import CacheInfo, FeatureCache, cache_folder
 from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
-from nshot.backbones.precision import measured
+from nshot.backbones.precision import FEW_COMPILED_PRODUCTS, measured
 from nshot.backbones.text_encoder import TextEncoder
 from nshot.core import Backbone, BackboneRef, Progress, silent
 
 __all__ = [
     "DEFAULT",
+    "FEW_COMPILED_PRODUCTS",
     "CacheInfo",
     "FeatureCache",
     "KnownModel",

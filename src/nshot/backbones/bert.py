@@ -91,9 +91,13 @@ class _Embeddings(nn.Module):
     def forward(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
         # One text alone is always segment 0.
         words = self.word_embeddings(input_ids) + self.token_type_embeddings.weight[0]
-        vectors: Tensor = self.dropout(self.LayerNorm(words + self.position_embeddings(position_ids)))
-        kind = vectors.device.type
-        return vectors.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else vectors
+        return _in_autocast(self.dropout(self.LayerNorm(words + self.position_embeddings(position_ids))))
+
+
+def _in_autocast(vectors: Tensor) -> Tensor:
+    """Return the vectors in the format that autocast multiplies in, where it is on."""
+    kind = vectors.device.type
+    return vectors.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else vectors
 
 
 class _SelfAttention(nn.Module):
@@ -189,6 +193,20 @@ class _Layers(nn.Module):
         return hidden
 
 
+class _UpperLayers(nn.Module):
+    """The last layers, under the numbers that they have in the whole network."""
+
+    def __init__(self, layers: nn.ModuleList, top: int) -> None:
+        super().__init__()
+        numbered = list(enumerate(layers))[len(layers) - top :]
+        self.layer = nn.ModuleDict({str(number): layer for number, layer in numbered})
+
+    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+        for layer in self.layer.values():
+            hidden = layer(hidden, groups)
+        return hidden
+
+
 class BertEncoder(nn.Module):
     """The trainable network: tokens of a packed batch to one vector per text.
 
@@ -237,3 +255,25 @@ class BertEncoder(nn.Module):
                 module.bias.zero_()
             if isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
+
+
+class UpperBert(nn.Module):
+    """The last layers of a `BertEncoder` and its head, with the same names."""
+
+    def __init__(self, network: BertEncoder, top: int) -> None:
+        """Take over the last `top` layers of `network`, which is not to be used any more."""
+        super().__init__()
+        self.encoder = _UpperLayers(network.encoder.layer, top)
+        self.head = network.head
+
+    def forward(self, states: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
+        """Return float32 vectors, shape (texts, width).
+
+        Args:
+            states: What the layers below make of all tokens, shape (tokens, hidden), shorter texts first.
+            lengths: As for `BertEncoder.forward`.
+            rows: As for `BertEncoder.forward`.
+        """
+        groups = runs(lengths)
+        vectors: Tensor = self.head(self.encoder(_in_autocast(states.float()), groups), groups)[rows]
+        return vectors

@@ -163,14 +163,21 @@ class PackedBert:
             self._norm = _Norm(weights, "embeddings.LayerNorm", eps)
             self._layers = [
                 _Layer(weights, f"encoder.layer.{number}", shape.num_attention_heads, eps, kind)
-                for number in range(shape.num_hidden_layers)
+                for number in range(len(network.encoder.layer))
             ]
         self._head = network.head
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float32 vectors, shape (texts, width), for the arguments of `BertEncoder.forward`."""
         groups = runs(batch["lengths"])
+        return torch.as_tensor(self._head(self._hidden(batch, groups), groups))[batch["rows"]]
+
+    def hidden(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the vector of every token, shape (tokens, hidden), as `BertEncoder.hidden` does."""
+        return self._hidden(batch, runs(batch["lengths"]))
+
+    def _hidden(self, batch: Mapping[str, Tensor], groups: Groups) -> Tensor:
         hidden = self._norm(self._words[batch["input_ids"]] + self._places[batch["position_ids"]])
         for layer in self._layers:
             hidden = layer(hidden, groups)
-        return torch.as_tensor(self._head(hidden, groups))[batch["rows"]]
+        return hidden

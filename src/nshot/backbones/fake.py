@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,9 +149,52 @@ class FakeTextEncoder:
             "attention_mask": torch.tensor([[1] * (longest - n) + [0] * n for n in padding]),
         }
 
+    @property
+    def depth(self) -> int:
+        """Return 1: the residual layer."""
+        return 1
+
+    def split(self, top: int) -> FakeSplit:
+        """Return the network cut between its words and its layer.
+
+        Args:
+            top: 1; there are no more layers.
+        """
+        return FakeSplit(self._weights)
+
     def adapted(self, weights: Mapping[str, np.ndarray]) -> FakeTextEncoder:
         """Return an encoder with these weights; names that are absent keep their value."""
         return FakeTextEncoder({**self._weights, **weights})
+
+
+class FakeSplit:
+    """The network of a `FakeTextEncoder`, cut: words below, the residual layer above."""
+
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+        self._weights = weights
+
+    def states(self, prepared: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+        """Yield the vectors of each text's words, float32, shape (words, 64)."""
+        import torch
+
+        for tokens in prepared:
+            yield torch.from_numpy(self._weights["words.weight"][list(tokens)])
+
+    def upper(self) -> torch.nn.Module:
+        """Return a fresh copy of the residual layer, float32, training mode off."""
+        import torch
+
+        network = _upper()
+        own = {name: torch.from_numpy(self._weights[name].copy()) for name in network.state_dict()}
+        network.load_state_dict(own)
+        return network.eval()
+
+    def collate(self, states: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return ``states``, padded, shape (batch, longest, 64), and ``lengths``, int64, shape (batch,)."""
+        import torch
+
+        padded = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True)
+        return {"states": padded, "lengths": torch.tensor([len(each) for each in states])}
 
 
 class FakeRows:
@@ -293,6 +336,21 @@ def _network() -> torch.nn.Module:
             return torch.nn.functional.normalize(mean + torch.tanh(self.dense(mean)), dim=-1)
 
     return Network()
+
+
+def _upper() -> torch.nn.Module:
+    import torch
+
+    class Upper(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = torch.nn.Linear(_TEXT_WIDTH, _TEXT_WIDTH)
+
+        def forward(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            mean = states.sum(1) / lengths[:, None]
+            return torch.nn.functional.normalize(mean + torch.tanh(self.dense(mean)), dim=-1)
+
+    return Upper()
 
 
 def _text(example: Example) -> str:

@@ -128,32 +128,37 @@ def for_inference(network: nn.Module, precision: str, device: str) -> Network:
     return run
 
 
-def _packed(prepared: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-    lengths = np.fromiter(map(len, prepared), dtype=np.int64, count=len(prepared))
-    order = np.argsort(lengths, kind="stable")
+def packing(lengths: Sequence[int]) -> tuple[list[int], dict[str, Tensor]]:
+    """Return the order in which texts of these lengths are packed, and what tells `BertEncoder` about it."""
+    counts = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(counts, kind="stable")
     rows = np.empty_like(order)
     rows[order] = np.arange(len(order))
-    lengths = lengths[order]
+    return order.tolist(), {"lengths": torch.from_numpy(counts[order]), "rows": torch.from_numpy(rows)}
+
+
+def padding_mask(lengths: Sequence[int]) -> Tensor:
+    """Return 1 for every token and 0 for padding, int64, shape (texts, longest)."""
+    counts = torch.tensor(lengths)
+    return (torch.arange(int(counts.max())) < counts[:, None]).long()
+
+
+def _packed(prepared: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    order, arguments = packing([len(tokens) for tokens in prepared])
+    lengths = arguments["lengths"].numpy()
     ends = lengths.cumsum()
     total = int(ends[-1])
     ids = np.fromiter(itertools.chain.from_iterable(prepared[row] for row in order), dtype=np.int64, count=total)
     positions = np.arange(total) - np.repeat(ends - lengths, lengths)
-    return {
-        "input_ids": torch.from_numpy(ids),
-        "position_ids": torch.from_numpy(positions),
-        "lengths": torch.from_numpy(lengths),
-        "rows": torch.from_numpy(rows),
-    }
+    return {"input_ids": torch.from_numpy(ids), "position_ids": torch.from_numpy(positions), **arguments}
 
 
 def _padded(prepared: Sequence[Sequence[int]], padding: int) -> dict[str, Tensor]:
-    longest = max(map(len, prepared))
-    ids = np.full((len(prepared), longest), padding, dtype=np.int64)
-    mask = np.zeros((len(prepared), longest), dtype=np.int64)
+    mask = padding_mask([len(tokens) for tokens in prepared])
+    ids = np.full(mask.shape, padding, dtype=np.int64)
     for row, tokens in enumerate(prepared):
         ids[row, : len(tokens)] = tokens
-        mask[row, : len(tokens)] = 1
-    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": mask}
 
 
 def _head(settings: EncoderSettings) -> Head:

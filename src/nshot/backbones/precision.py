@@ -24,6 +24,13 @@ _TOKENS = 2048
 _SHAPES = ((384, 1152), (384, 1536), (1536, 384))
 _SECONDS_PER_FORMAT = 0.12
 
+FEW_COMPILED_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
+"""Environment of a process that embeds a stream of texts.
+
+Batches come in ever other sizes, and oneDNN and the layer above it in PyTorch each keep a compiled product for each of the
+last 1,024: hundreds of megabytes, and nothing is faster for it. Read when torch first multiplies.
+"""
+
 
 def available_threads() -> int:
     """Return how many processor threads this process may use."""

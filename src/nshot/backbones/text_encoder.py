@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from nshot.backbones.splitting import States
+
 # Texts are sorted by length within such a window: long enough for even batches, short enough to stream a million rows.
 _WINDOW = 16_384
 # Tokens of one inference batch. Measured: fewer leave the matrix units idle, more fall out of the processor's cache.
 _BATCH_TOKENS = 2048
+# The same for the states of all tokens of a split network, which take a hundred times the memory of vectors.
+_SPLIT_WINDOW = 1024
 
 
 class TextEncoder:
@@ -169,6 +173,27 @@ class TextEncoder:
         """
         return _AdaptedEncoder(self, weights)
 
+    @cached_property
+    def depth(self) -> int:
+        """Return the number of layers; where the config does not say it for sure, the weights are read for it.
+
+        Raises:
+            UnsupportedError: The network has no list of layers.
+        """
+        from nshot.backbones import splitting
+        from nshot.backbones.bert import BertShape
+
+        shape = BertShape.of(self._settings.config)
+        return splitting.depth(self.module()) if shape is None else shape.num_hidden_layers
+
+    def split(self, top: int) -> TextSplit:
+        """Return the network cut below its `top` last layers; below the cut it computes in `precision`.
+
+        Raises:
+            UnsupportedError: It cannot be cut.
+        """
+        return TextSplit(self, top)
+
     def _pretrained(self) -> torch.nn.Module:
         from nshot.backbones.networks import pretrained
 
@@ -190,6 +215,10 @@ class TextEncoder:
     def _cache_key(self) -> str:
         return f"{self.ref.sha256}|{self._settings.signature}|{self.precision}"
 
+    def computing(self) -> AbstractContextManager[None]:
+        """Return the context in which this encoder's number of threads holds."""
+        return _threads(self._threads)
+
     def _load(self) -> None:
         """Read tokenizer and weights now."""
         _ = self._tokens, self._network
@@ -203,18 +232,87 @@ class TextEncoder:
         import torch
 
         self._load()
-        with torch.inference_mode(), _threads(self._threads):
+        with torch.inference_mode(), self.computing():
             for start in range(0, len(texts), _WINDOW):
                 prepared = self._tokens.ids(texts[start : start + _WINDOW])
-                lengths = np.fromiter(map(len, prepared), dtype=np.int64, count=len(prepared))
-                order = np.argsort(lengths, kind="stable")
-                for first, last in _budgeted(lengths[order]):
-                    rows = order[first:last]
+                done = start
+                for rows in _even_batches(prepared):
                     made = self._network(self.collate([prepared[row] for row in rows]))
                     vectors[start + rows] = made.float().cpu().numpy()
-                    self._progress(start + last, len(texts), "embedding")
+                    done += len(rows)
+                    self._progress(done, len(texts), "embedding")
         _give_back_memory()
         return vectors
+
+
+class TextSplit:
+    """A text encoder cut below one of its layers."""
+
+    def __init__(self, whole: TextEncoder, top: int) -> None:
+        """Cut `whole` below its `top` last layers.
+
+        Raises:
+            UnsupportedError: It cannot be cut.
+        """
+        from nshot.backbones.bert import BertShape
+
+        self._whole = whole
+        self._top = top
+        self._packed = BertShape.of(whole.settings.config) is not None
+        if not self._packed:
+            self._try()
+
+    def states(self, prepared: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
+        """Yield what the layers below the cut make of each text: shape (tokens, hidden), float32 or bf16.
+
+        Args:
+            prepared: From `TextEncoder.tokenize`.
+        """
+        import torch
+
+        whole = self._whole
+        for start in range(0, len(prepared), _SPLIT_WINDOW):
+            window = prepared[start : start + _SPLIT_WINDOW]
+            found: dict[int, torch.Tensor] = {}
+            with torch.no_grad(), whole.computing():  # inference mode makes tensors that training must not see
+                for rows in _even_batches(window):
+                    made = self._lower(whole.collate([window[row] for row in rows]))
+                    found.update(zip(rows.tolist(), made, strict=True))
+            yield from (found[row] for row in range(len(window)))
+
+    def upper(self) -> torch.nn.Module:
+        """Return a fresh copy of the layers above the cut and of what follows them, float32, training mode off."""
+        from nshot.backbones.splitting import upper
+
+        return upper(self._whole.module(), self._top)
+
+    def collate(self, states: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the keyword arguments of `upper` for the states of some texts."""
+        from nshot.backbones.splitting import collate
+
+        return collate(states, packed=self._packed)
+
+    @cached_property
+    def _lower(self) -> States:
+        from nshot.backbones.splitting import lower
+
+        return lower(self._whole.module(), self._top, self._whole.precision, self._whole.device)
+
+    def _try(self) -> None:
+        import torch
+
+        from nshot.backbones import splitting
+
+        whole = self._whole
+        batch = whole.collate(whole.tokenize(["a", "three words here"]))
+
+        def cut() -> torch.Tensor:
+            states = splitting.lower(whole.module(), self._top, "fp32", "cpu")(batch)
+            vectors: torch.Tensor = self.upper()(**self.collate(states))
+            return vectors
+
+        with torch.no_grad():
+            splitting.require_the_same(whole.module()(**batch), cut)
 
 
 class _AdaptedEncoder(TextEncoder):
@@ -257,14 +355,18 @@ def _give_back_memory() -> None:
         return  # another C library than glibc
 
 
-def _budgeted(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Cut ascending lengths into slices [first, last) of about `_BATCH_TOKENS` tokens, padding included."""
+def _even_batches(prepared: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
+    """Yield the rows of batches of about `_BATCH_TOKENS` tokens, padding included, from short texts to long ones."""
+    import numpy as np
+
+    lengths = np.fromiter(map(len, prepared), dtype=np.int64, count=len(prepared))
+    order = np.argsort(lengths, kind="stable")
     first = 0
-    for position, length in enumerate(lengths.tolist()):
+    for position, length in enumerate(lengths[order].tolist()):
         if position > first and (position - first + 1) * length > _BATCH_TOKENS:
-            yield first, position
+            yield order[first:position]
             first = position
-    yield first, len(lengths)
+    yield order[first:]
 
 
 @contextmanager

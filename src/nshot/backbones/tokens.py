@@ -105,6 +105,13 @@ def _converted(settings: EncoderSettings, trust_remote_code: bool) -> tokenizers
         )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{settings.folder} has no tokenizer that can be read: {error}") from None
+    files = set(tokenizer.vocab_files_names.values())
+    if not any((settings.folder / name).is_file() for name in files):
+        # transformers then returns one that knows no word, and everything would become the same unknown token.
+        raise ModelError(
+            f"{settings.folder} has no tokenizer. Expected tokenizer.json, or {' or '.join(sorted(files))}. "
+            "Copy it from where the model comes from."
+        )
     if not tokenizer.is_fast:
         raise ModelError(f"{settings.folder} has only a slow tokenizer. Save it again with a tokenizer.json.")
     backend: tokenizers.Tokenizer = tokenizer.backend_tokenizer

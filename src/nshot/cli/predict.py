@@ -39,13 +39,12 @@ def command(
 
     Writes the columns of the input with the prediction and its probability added.
     """
-    # Every batch has another size, and oneDNN keeps a compiled product for each of the last 1,024: some 300 MB.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
-
     from nshot import api
+    from nshot.backbones import FEW_COMPILED_PRODUCTS
     from nshot.data.reading import stream_inputs
     from nshot.data.writing import writing
 
+    os.environ.update({**FEW_COMPILED_PRODUCTS, **os.environ})
     loaded = api.load(model, threads=threads)
     stream = stream_inputs(data, loaded.about.text_columns, ReadOptions.parse(given(values)))
     done = 0

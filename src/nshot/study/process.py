@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from nshot.backbones import FEW_COMPILED_PRODUCTS
 from nshot.core import NshotError, OutOfMemoryError
 from nshot.study.worker import Setting, receive, send
 
@@ -53,6 +54,7 @@ class WorkerProcess:
             # Waiting threads give up their core sooner than they would: on an idle machine that costs 7 %, beside one
             # busy process it saves a third of the time.
             "GOMP_SPINCOUNT": "5000",
+            **FEW_COMPILED_PRODUCTS,
         }
         with self._log.open("ab") as log:
             process = subprocess.Popen(
