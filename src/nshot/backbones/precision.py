@@ -27,8 +27,8 @@ _SECONDS_PER_FORMAT = 0.12
 FEW_COMPILED_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
 """Environment of a process that embeds a stream of texts.
 
-Batches come in ever other sizes, and oneDNN and the layer above it in PyTorch each keep a compiled product for each of the
-last 1,024: hundreds of megabytes, and nothing is faster for it. Read when torch first multiplies.
+Batches come in ever other sizes; oneDNN and the layer above it in PyTorch each keep a compiled product for each of the
+last 1,024 sizes: hundreds of megabytes, and nothing is faster for it. Read when torch first multiplies.
 """
 
 
