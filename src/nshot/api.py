@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nshot import bundle, metrics
 from nshot.backbones import DEFAULT, open_backbone
@@ -26,18 +29,21 @@ from nshot.core import (
     Predictor,
     Severity,
     Task,
+    Track,
     UnsupportedError,
 )
 from nshot.data.options import ReadOptions
-from nshot.spec import Spec
+from nshot.spec import Method, Spec
 from nshot.study.files import StudyFolder, read_plan
-from nshot.study.options import Device, StudyOptions
-from nshot.study.watch import Unwatched, Watch
+from nshot.study.options import Bytes, Device, StudyOptions
+from nshot.study.watch import Pace, Unwatched, Watch
+from nshot.training.tracking import WISH, is_destination
 
 if TYPE_CHECKING:
     from nshot.data.reading import Source
     from nshot.evaluation.checks import AuditReport
     from nshot.study.study import Result, Study, StudyData
+    from nshot.training.tracking import Tracking
 
 
 class CompareOptions(StudyOptions, ReadOptions):
@@ -421,6 +427,23 @@ def write_report(folder: str | Path, *, texts: bool = True) -> Comparison:
 # ---------------------------------------------------------------------------------------------- one model
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a fit went in the process that finished it.
+
+    Attributes:
+        seconds: Wall time of the fit.
+        examples_per_second: Speed of its training steps, or None where it had none.
+        was_resumed: Whether it went on from where an earlier process was stopped.
+        facts: What decided the weights besides the method's options, and where it ran; json-able.
+    """
+
+    seconds: float
+    examples_per_second: float | None = None
+    was_resumed: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Model:
     """A fitted method with what it needs to be used and saved.
 
@@ -428,13 +451,17 @@ class Model:
         method: Name of the method.
         task: What it answers.
         about: Where it comes from: score, data, precision.
+        course: How the fit went; None for a model that was loaded.
     """
 
-    def __init__(self, fitted: Any, task: Task, predictor: Predictor, about: bundle.BundleInfo) -> None:
+    def __init__(
+        self, fitted: Any, task: Task, predictor: Predictor, about: bundle.BundleInfo, course: Course | None = None
+    ) -> None:
         self._method = fitted
         self._predictor = predictor
         self.task = task
         self.about = about
+        self.course = course
 
     @property
     def method(self) -> str:
@@ -472,9 +499,62 @@ class Model:
             raise DataError("Expected a list of texts, found one text. Put it into a list: [text].")
         return self._predictor.predict(list(examples))
 
+    def training_record(self, name: str = "model") -> dict[str, Any] | None:
+        """Return what `nshot.report.training` shows of the fit, or None where nothing was trained.
+
+        Args:
+            name: What people call the model.
+        """
+        settings = self._predictor.state().settings
+        trainings = dict(_trainings(settings))
+        if not trainings:
+            return None
+        record: dict[str, Any] = {
+            "name": name,
+            "method": self.method,
+            "data": self.about.data_name,
+            "n_labels": self.about.model_n_labels,
+            "options": self._method.model_dump(mode="json"),
+            "trainings": trainings,
+            "facts": {"precision": self.about.precision, "data fingerprint": self.about.data_fingerprint},
+            "nshot": version("nshot"),
+        }
+        if isinstance(settings.get("backbone"), Mapping):
+            record["backbone"] = BackboneRef.from_json(settings["backbone"]).name
+        if self.course is not None:
+            record["facts"] |= self.course.facts
+            record |= {
+                "seconds": self.course.seconds,
+                "examples_per_second": self.course.examples_per_second,
+                "was_resumed": self.course.was_resumed,
+            }
+        return record
+
     def save(self, folder: str | Path) -> None:
         """Write the model to a folder."""
-        bundle.save(Path(folder), method=self._method, task=self.task, predictor=self._predictor, about=self.about)
+        from nshot.report import training
+
+        folder = Path(folder)
+        record = self.training_record(folder.expanduser().resolve().name)
+        bundle.save(
+            folder,
+            method=self._method,
+            task=self.task,
+            predictor=self._predictor,
+            about=self.about,
+            training_page=None if record is None else training.render(record),
+        )
+
+
+def _trainings(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find the records of trainings by their form: a method may train twice, or wrap a method that trains."""
+    for name, value in settings.items():
+        if not isinstance(value, Mapping):
+            continue
+        if {"losses", "steps"} <= set(value):
+            yield within + name, dict(value)
+        else:
+            yield from _trainings(value, f"{within}{name}.")
 
 
 def load(folder: str | Path, *, precision: str = "auto", device: str = "auto", threads: int | None = None) -> Model:
@@ -497,6 +577,12 @@ def load(folder: str | Path, *, precision: str = "auto", device: str = "auto", t
     return Model(found.method, found.task, found.predictor, found.manifest.about())
 
 
+def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(is_destination(entry) for entry in entries):
+        raise ValueError(WISH)
+    return entries
+
+
 class FitOptions(ReadOptions):
     """Everything that `fit` can be told."""
 
@@ -516,6 +602,11 @@ class FitOptions(ReadOptions):
     """Where the network runs: auto, cpu, cuda or cuda:1."""
     threads: int | None = Field(default=None, ge=1)
     """Processor threads; all cores unless given."""
+    max_memory: Bytes | None = None
+    """How much memory the training may take, such as 2GiB: it then computes its steps in smaller parts."""
+    track: Annotated[tuple[str, ...], AfterValidator(_destinations)] = ()
+    """Also write the figures of every training step to tensorboard (tensorboard:DIR; runs/ unless given) or mlflow
+    (mlflow:URI of its server or database); repeat for both. Needs: pip install 'nshot[track]'."""
 
     @classmethod
     def called(cls) -> str:
@@ -523,24 +614,47 @@ class FitOptions(ReadOptions):
         return "fit"
 
 
-def fit(data: Any, *, options: FitOptions | Mapping[str, Any] | None = None, **more: Any) -> Model:
+def fit(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    options: FitOptions | Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    **more: Any,
+) -> Model:
     """Fit one method to all labelled rows of `data`.
 
     Args:
         data: As in `compare`.
+        out: Folder to save the model to; a training that was stopped then goes on where it was. None: it is not saved.
         options: A `FitOptions` or its fields.
+        watch: Shown what is going on.
         more: Fields of `FitOptions`, such as ``method="linear_probe"``.
 
     Raises:
         NshotError: The data or the options have to change; the text says how.
     """
     from nshot.data.reading import read
+    from nshot.training.distributed import is_main_process
 
+    watch = watch or Unwatched()
     resolved = _resolved(FitOptions, options, more)
+    _method_to_fit(resolved)  # what cannot be meant is told before anything is read
+    if out is not None and is_main_process():
+        bundle.require_writable(Path(out))
+    watch.progress("reading", 0, 0)
     source = read(data, _part(ReadOptions, resolved))
+    watch.say(source.recognised)
     pool = Dataset([*source.dataset.examples, *source.unlabelled.examples], source.dataset.modality, name="pool")
     return fit_dataset(
-        source.task, source.dataset, pool, resolved, text_columns=source.text_columns, label_column=source.label_column
+        source.task,
+        source.dataset,
+        pool,
+        resolved,
+        text_columns=source.text_columns,
+        label_column=source.label_column,
+        out=out,
+        watch=watch,
     )
 
 
@@ -552,8 +666,12 @@ def fit_dataset(
     *,
     text_columns: Sequence[str] = (),
     label_column: str | None = None,
+    out: str | Path | None = None,
+    watch: Watch | None = None,
 ) -> Model:
     """Fit one method to a dataset that is in memory.
+
+    Of several processes that were launched together, the main one alone writes.
 
     Args:
         task: What is asked.
@@ -562,28 +680,28 @@ def fit_dataset(
         options: Which method and how.
         text_columns: Remembered, so that later files are recognised.
         label_column: Likewise.
+        out: As in `fit`.
+        watch: Shown what is going on.
 
     Raises:
         NshotError: The method cannot do this.
     """
-    from nshot import methods
     from nshot.backbones.precision import available_threads, measured
+    from nshot.training.distributed import is_main_process
 
-    settings = {}
-    for entry in options.set:
-        name, equals, value = entry.partition("=")
-        if not equals:
-            raise OptionError(f"--set expects OPTION=VALUE, such as learning_rate=3e-5. Got: {entry}")
-        settings[name.strip()] = value
-    method = methods.build(options.method, settings)
+    watch = watch or Unwatched()
+    method = _method_to_fit(options)
     metric = metrics.get(options.metric) if options.metric else metrics.default_metric(task)
+    task = replace(task, metric=metric.name)
     threads = options.threads or available_threads()
+    pace = Pace(watch)
+    watch.progress("opening the model", 0, 0)
 
     def opened(ref: BackboneRef) -> Any:
-        return open_backbone(ref, precision=options.precision, device=options.device, threads=threads)
+        return open_backbone(ref, precision=options.precision, device=options.device, threads=threads, progress=pace)
 
     backbone = opened(BackboneRef(options.backbone)) if method.needs.abilities is not None else None
-    reason = method.supports(task, backbone)
+    reason = method.supports(task, backbone) or _too_many_labels(method, task, train)
     if reason is not None:
         raise UnsupportedError(reason)
     sign = 1.0 if metric.higher_is_better else -1.0
@@ -595,9 +713,19 @@ def fit_dataset(
         device=device,
         precision="fp32" if precision == "auto" else precision,
         threads=threads,
+        memory_bytes=None if options.max_memory is None else int(options.max_memory),
+        progress=pace,
         open=opened,
     )
-    predictor = method.fit(replace(task, metric=metric.name), train, pool, backbone, context)
+    facts = {
+        "seed": context.seed,
+        "precision": context.precision,
+        "threads": threads,
+        "device": device,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "data fingerprint": train.fingerprint,
+        "torch": version("torch"),
+    }
     about = bundle.BundleInfo(
         model_n_labels=len(train) if method.needs.fewest_labels else 0,
         modality=train.modality,
@@ -607,7 +735,130 @@ def fit_dataset(
         data_fingerprint=train.fingerprint,
         precision=context.precision,
     )
-    return Model(method, task, predictor, about)
+    decisive = {
+        **facts,
+        "nshot": version("nshot"),
+        "method": [method.method_name(), method.version, method.model_dump(mode="json")],
+        "backbone": backbone.ref.as_json() if backbone else None,
+        "task": [task.kind, task.labels, dict(task.descriptions), task.metric],
+        "pool": pool.fingerprint,
+    }
+    with _long_fit(method, context, options, decisive, train.name, out, watch) as long:
+        watch.progress(f"fitting {method.method_name()}", 0, 0)
+        started = time.perf_counter()
+        predictor = method.fit(task, train, pool, backbone, long.context)
+        seconds = time.perf_counter() - started
+        course = Course(seconds, long.speed.examples_per_second, long.was_resumed, facts)
+        model = Model(method, task, predictor, about, course)
+        if out is not None and is_main_process():
+            watch.progress("saving", 0, 0)
+            model.save(out)
+        about_fit = {"seconds": seconds, "examples_per_second": course.examples_per_second, "n_labels": len(train)}
+        long.tracking.finish({**model.training, **about_fit})
+    return model
+
+
+def _method_to_fit(options: FitOptions) -> Method:
+    """Return the method with its options.
+
+    Raises:
+        OptionError: There is no such method or option, or there is nothing to track.
+    """
+    from nshot import methods
+
+    settings = {}
+    for entry in options.set:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise OptionError(f"--set expects OPTION=VALUE, such as learning_rate=3e-5. Got: {entry}")
+        settings[name.strip()] = value
+    method = methods.build(options.method, settings)
+    if options.track and not method.trains_network:
+        raise OptionError(f"{options.method} has no training steps, so there is nothing to track. Leave --track out.")
+    return method
+
+
+def _too_many_labels(method: Method, task: Task, train: Dataset) -> str | None:
+    """Return why no network can be trained on so few rows for so many labels, or None."""
+    if not method.trains_network or method.needs.fewest_labels == 0 or len(train) >= len(task.labels):
+        return None
+    return (
+        f"{method.method_name()} learns a label from its rows, and {train.name} has {len(train)} labelled rows for "
+        f"{len(task.labels)} labels. Label at least one row of each, or use a method that needs none: label_similarity."
+    )
+
+
+class _Speed:
+    """Adds up how fast the steps of a training were; hands their figures on."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+        self._steps = 0
+        self._seconds_per_example = 0.0
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> None:
+        speed = figures.get("examples_per_second", 0.0)
+        if speed > 0:
+            self._steps += 1
+            self._seconds_per_example += 1 / speed
+        self._track(step, figures)
+
+    @property
+    def examples_per_second(self) -> float | None:
+        """Return the speed over all steps, which are of one size."""
+        return self._steps / self._seconds_per_example if self._steps else None
+
+
+@dataclass(frozen=True)
+class _LongFit:
+    context: FitContext
+    speed: _Speed
+    tracking: Tracking
+    was_resumed: bool
+
+
+@contextmanager
+def _long_fit(
+    method: Method,
+    context: FitContext,
+    options: FitOptions,
+    decisive: Mapping[str, Any],
+    data_name: str,
+    out: str | Path | None,
+    watch: Watch,
+) -> Iterator[_LongFit]:
+    """Let a training be tracked, and go on where an earlier process was stopped.
+
+    Args:
+        method: What is fitted.
+        context: What it is handed, but for checkpoints and track.
+        options: Where to track.
+        decisive: Everything that decides the weights.
+        data_name: What people call the data.
+        out: Where the model goes, or None: nothing is kept on the way.
+        watch: Shown what is going on.
+    """
+    from nshot.training import tracking, unfinished
+    from nshot.training.distributed import is_main_process
+
+    key = unfinished.key_of(decisive)
+    name = f"{method.method_name()}-{Path(data_name).stem}"
+    _, version_, chosen = decisive["method"]
+    facts = {"method": method.method_name(), "version": version_, **chosen, "data": data_name}
+    facts |= {name: value for name, value in decisive.items() if not isinstance(value, list | Mapping)}
+    entries = options.track if is_main_process() else ()
+    keeps = out is not None and method.trains_network
+    place = Path(out).expanduser().resolve() if out is not None else Path()
+    with (
+        unfinished.kept_beside(place, key) if keeps and is_main_process() else nullcontext() as kept,
+        tracking.tracked(entries, tracking.TrackedFit(name, key, facts), watch.say) as tracked,
+    ):
+        was_resumed = kept is not None and kept.has_begun
+        if kept is not None and kept.has_begun:
+            watch.say(f"Going on where the same command was stopped before; what it had done lies in {kept.folder}.")
+        speed = _Speed(tracked)
+        folder = unfinished.folder_beside(place, key) if keeps else None
+        yield _LongFit(replace(context, track=speed, checkpoints=folder), speed, tracked, was_resumed)
 
 
 # ---------------------------------------------------------------------------------------------- options

@@ -116,8 +116,9 @@ def test_check_names_rows_as_people_count_them(tmp_path):
 def test_fit_saves_a_model_and_tells_what_it_took(shared_comparison, tmp_path, new, expected):
     out = tmp_path / "model"
     shown = succeeded("fit", shared_comparison.data, "--method", "tfidf_linear", "--out", out, "--json").json()
-    keys = {"method", "n_labels", "fit_seconds", "examples_seen", "examples_per_second", "peak_memory_bytes", "model"}
-    assert set(shown) == keys
+    assert shown["fit_seconds"] > 0
+    assert shown["peak_memory_bytes"] > 0
+    assert (shown["examples_seen"], shown["training_page"]) == (None, None), "it trains no network"
     assert (shown["method"], shown["n_labels"], shown["model"]) == ("tfidf_linear", 120, str(out))
     assert answered(succeeded("predict", out, new).out) == expected, "the same fit as the one that was handed over"
 

@@ -8,14 +8,16 @@
       tensors.safetensors    arrays; absent where there are none
       blobs/NAME             data in a documented format (UBJSON, ONNX ...); absent where there are none
       README.md              the same for people; not read back, so it may be edited
+      training.html          how the training went, for people; not read back; absent where nothing was trained
 """
 
 from nshot.bundle.loading import Bundle, load, read_manifest
-from nshot.bundle.manifest import BundleInfo, Manifest, MeasuredScore
+from nshot.bundle.manifest import TRAINING, BundleInfo, Manifest, MeasuredScore
 from nshot.bundle.round_trip import check_round_trip
-from nshot.bundle.saving import save
+from nshot.bundle.saving import require_writable, save
 
 __all__ = [
+    "TRAINING",
     "Bundle",
     "BundleInfo",
     "Manifest",
@@ -23,5 +25,6 @@ __all__ = [
     "check_round_trip",
     "load",
     "read_manifest",
+    "require_writable",
     "save",
 ]

@@ -17,6 +17,7 @@ SETTINGS = "settings.json"
 TENSORS = "tensors.safetensors"
 BLOBS = "blobs"
 CARD = "README.md"
+TRAINING = "training.html"
 BLOB_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

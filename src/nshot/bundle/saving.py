@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -27,6 +28,7 @@ from nshot.bundle.manifest import (
     SCHEMA,
     SETTINGS,
     TENSORS,
+    TRAINING,
     BackboneRecord,
     BundleInfo,
     Manifest,
@@ -38,14 +40,23 @@ from nshot.bundle.state_files import read_json, record_of, write_state
 from nshot.core import BackboneRef, ModelError, OptionError, OutputError, Predictor, State, Task
 from nshot.spec import Method
 
-_OURS = frozenset({MANIFEST, SETTINGS, TENSORS, BLOBS, CARD})
+_OURS = frozenset({MANIFEST, SETTINGS, TENSORS, BLOBS, CARD, TRAINING})
 _PACKAGES = ("nshot", "numpy", "peft", "safetensors", "scikit-learn", "tokenizers", "torch", "transformers")
 _ABANDONED_SECONDS = 3600.0
+_PROBE_BYTES = 1 << 16
 _HERE = -100  # AT_FDCWD of renameat2(2): paths as everywhere else
 _EXCHANGE = 2  # RENAME_EXCHANGE
 
 
-def save(folder: Path, *, method: Method, task: Task, predictor: Predictor, about: BundleInfo) -> None:
+def save(
+    folder: Path,
+    *,
+    method: Method,
+    task: Task,
+    predictor: Predictor,
+    about: BundleInfo,
+    training_page: str | None = None,
+) -> None:
     """Write `predictor` to `folder`, replacing a saved model that lies there.
 
     The new files are written beside `folder`, flushed to the disk and put in place in one step: whoever is stopped
@@ -57,6 +68,7 @@ def save(folder: Path, *, method: Method, task: Task, predictor: Predictor, abou
         task: The task it was fitted for, with the labels that were added since.
         predictor: What the fit returned.
         about: Score, data, precision. A score that was saved with another model than this is left out.
+        training_page: HTML on how the training went, for people; None: no such file.
 
     Raises:
         OutputError: The disk refuses, or `folder` holds something else than a saved model.
@@ -84,15 +96,45 @@ def save(folder: Path, *, method: Method, task: Task, predictor: Predictor, abou
         _refuse_unless_it_comes_back(name, text, manifest)
         (writing / MANIFEST).write_text(text + "\n", encoding="utf-8")
         (writing / CARD).write_text(model_card(folder.name, manifest), encoding="utf-8", errors="replace")
+        if training_page is not None:
+            (writing / TRAINING).write_text(training_page, encoding="utf-8", errors="replace")
         _flush(writing)
         _put_in_place(writing, folder)
     except OSError as error:
-        raise OutputError(
-            f"The model cannot be written to {folder}: {error.strerror or error}. "
-            "Free some space or name another folder; what lay there before is untouched."
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         shutil.rmtree(writing, ignore_errors=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Raise now what `save` would raise after hours of fitting; leaves nothing behind.
+
+    Raises:
+        OutputError: The disk refuses, or `folder` holds something else than a saved model.
+    """
+    folder = folder.expanduser().resolve()
+    _refuse_foreign(folder)
+    made = [parent for parent in folder.parents if not parent.exists()]
+    probe = folder.with_name(f".{folder.name}.writing-{secrets.token_hex(4)}")
+    try:
+        probe.mkdir(parents=True)
+        file = probe / MANIFEST
+        file.write_bytes(b" " * _PROBE_BYTES)
+        _flush(probe)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):  # not made after all, or somebody else uses it by now
+                parent.rmdir()
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The model cannot be written to {folder}: {error.strerror or error}. "
+        "Free some space or name another folder; what lay there before is untouched."
+    )
 
 
 def previous_of(folder: Path) -> Path:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nshot import api
+from nshot import api, bundle
 from nshot.cli.flags import everywhere, flags, given
-from nshot.cli.screen import print_json
+from nshot.cli.screen import print_json, watching
 
 _EPILOG = """\b
 Examples:
   nshot fit tickets.csv --method linear_probe --out model
-  nshot fit tickets.csv --method full_finetune --set learning_rate=3e-5 --out model"""
+  nshot fit tickets.csv --method full_finetune --set learning_rate=3e-5 --out model
+  nshot fit tickets.csv --method lora --out model --track tensorboard
+  accelerate launch --multi_gpu -m nshot.cli fit tickets.csv --method full_finetune --out model
+
+A training that was stopped (Ctrl-C, a crash, kill -9) goes on where it was when the same command is given again."""
 
 
 @click.command(epilog=_EPILOG)
@@ -25,33 +29,58 @@ Examples:
 @everywhere
 def command(data: str, out: Path, as_json: bool, quiet: bool, **values: Any) -> None:
     """Adapt one model to all labelled rows of DATA by one method, and save it. It comes without a score."""
-    import psutil
+    from nshot.training.distributed import is_main_process
 
-    started = time.perf_counter()
-    model = api.fit(data, options=given(values))
-    seconds = time.perf_counter() - started
-    model.save(out)
-    training = model.training
+    # A plain `kill` then ends the same way as Ctrl-C: what is worth keeping stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with watching(quiet=quiet or not is_main_process(), sure="about") as watch:
+        model = api.fit(data, out=out, options=given(values), watch=watch)
+    if not is_main_process():
+        return
     if as_json:
-        print_json(
-            {
-                "method": model.method,
-                "n_labels": model.about.model_n_labels,
-                "fit_seconds": round(seconds, 3),
-                "examples_seen": training.get("examples_seen"),
-                "examples_per_second": training.get("examples_per_second"),
-                "peak_memory_bytes": _peak_memory(psutil.Process()),
-                "model": str(out),
-            }
-        )
+        print_json(_record(model, out))
     elif not quiet:
-        click.echo(f"{model.method} fitted on {model.about.model_n_labels:,} labels in {seconds:.1f} s: {out}")
-        click.echo(f"Try it: nshot predict {out} -")
+        _tell(model, out)
 
 
-def _peak_memory(process: Any) -> int:
+def _record(model: api.Model, out: Path) -> dict[str, Any]:
+    training, course = model.training, model.course
+    return {
+        "method": model.method,
+        "n_labels": model.about.model_n_labels,
+        "fit_seconds": round(course.seconds, 3) if course else None,
+        "resumed": bool(course and course.was_resumed),
+        "steps": training.get("steps"),
+        "examples_seen": training.get("examples_seen"),
+        "examples_per_second": round(course.examples_per_second, 1) if course and course.examples_per_second else None,
+        "learning_rate": training.get("learning_rate"),
+        "restarts": training.get("restarts"),
+        "micro_batch_halvings": training.get("micro_batch_halvings"),
+        "final_loss": training["losses"][-1] if training.get("losses") else None,
+        "peak_memory_bytes": _peak_memory(),
+        "model": str(out),
+        "training_page": str(out / bundle.TRAINING) if model.training_record() else None,
+    }
+
+
+def _tell(model: api.Model, out: Path) -> None:
+    from nshot.report import training
+
+    took = f" in {model.course.seconds:.1f} s" if model.course else ""
+    click.echo(f"{model.method} fitted on {model.about.model_n_labels:,} labels{took}: {out}")
+    record = model.training_record()
+    if record is not None:
+        for said in training.sentences(record):
+            click.echo(said)
+        click.echo(f"How it went: {out / bundle.TRAINING}")
+    click.echo(f"Try it: nshot predict {out} -")
+
+
+def _peak_memory() -> int:
     try:
         import resource
     except ImportError:
-        return int(process.memory_info().rss)
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

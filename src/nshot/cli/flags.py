@@ -77,7 +77,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
 
 def _split(_: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     """Let ``--methods a,b`` and ``--methods a --methods b`` mean the same; a path or VALUE may hold a comma."""
-    if option.name in {"set", "candidate", "backbone"}:
+    if option.name in {"set", "candidate", "backbone", "track"}:
         return values
     parts = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
     if values and not parts:
@@ -102,6 +102,7 @@ def _metavar(name: str, kind: Any) -> str:
         "out": "DIR",
         "test": "FILE",
         "max_latency": "TIME",
+        "track": "DESTINATION",
         "max_memory": "SIZE",
     }
     return known.get(name) or {int: "N", float: "X", Path: "FILE"}.get(plain, "NAME")

@@ -21,8 +21,9 @@ _LINE_EVERY_SECONDS = 15.0
 class _Bar:
     """A bar on a terminal."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, sure: str) -> None:
         self._bar = bar
+        self._sure = sure
         self._task = bar.add_task("", total=None, left="")
 
     def say(self, text: str) -> None:
@@ -31,15 +32,16 @@ class _Bar:
 
     def progress(self, doing: str, done: float, total: float) -> None:
         """Move the bar."""
-        left = f"at most {_clock(total - done)} left" if total > done else "finishing"
+        left = f"{self._sure} {_clock(total - done)} left" if total > done else "finishing"
         self._bar.update(self._task, description=doing, completed=done, total=total or None, left=left if total else "")
 
 
 class _Lines:
     """A line now and then, where there is no terminal (a log, a pipe)."""
 
-    def __init__(self) -> None:
+    def __init__(self, sure: str) -> None:
         self._last = time.monotonic()
+        self._sure = sure
 
     def say(self, text: str) -> None:
         """Print a sentence."""
@@ -49,13 +51,18 @@ class _Lines:
         """Print a line if the last one is long ago."""
         if time.monotonic() - self._last >= _LINE_EVERY_SECONDS:
             self._last = time.monotonic()
-            left = f", at most {_clock(total - done)} left" if total > done else ""
+            left = f", {self._sure} {_clock(total - done)} left" if total > done else ""
             self.say(f"{doing}{left}")
 
 
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Show progress on stderr while inside."""
+def watching(*, quiet: bool, sure: str = "at most") -> Iterator[Watch]:
+    """Show progress on stderr while inside.
+
+    Args:
+        quiet: Show nothing.
+        sure: How sure the time left is: ``at most`` within a budget, ``about`` where it is foretold.
+    """
     if quiet:
         yield Unwatched()
     elif sys.stderr.isatty():
@@ -67,9 +74,9 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
             TextColumn("{task.fields[left]}"),
         )
         with Progress(*columns, console=console, transient=True) as bar:
-            yield _Bar(bar)
+            yield _Bar(bar, sure)
     else:
-        yield _Lines()
+        yield _Lines(sure)
 
 
 def print_json(record: Any) -> None:

@@ -6,18 +6,12 @@ policy that allows no script but the page's own (by its hash) and no request at 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nshot.report import wording
+from nshot.report.pages import content_policy, own_file, template
 from nshot.report.record import Record, read
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 _WHOLE_MATRIX = 16
 _LARGEST_PICTURE = 250
@@ -34,23 +28,25 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         texts: Whether texts of the data may be shown (the mistakes quote them).
     """
     from nshot.report import charts
+    from nshot.report.losses import Line, loss_chart
 
     page = read(record)
-    script, style = _own_file("report.js"), _own_file("report.css")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = own_file("report.js")
     axis = charts.forest_range(page)
     looks = charts.styles(page)
     both = (True, False)
-    return _template().render(
+    trained = [one for one in page.details.training if one.losses and one.candidate in looks]
+    lines = [Line(one, (look := looks[one.candidate]).name, look.key, look.css) for one in trained]
+    return template("report.html.j2").render(
         record=page,
         verdict=page.verdict,
         details=page.details,
         w=wording,
         places=wording.decimals(page),
         metric=wording.metric_name(page),
-        style=style,
+        style=own_file("report.css"),
         script=script,
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'",
+        policy=content_policy(script),
         looks=looks,
         samples={name: charts.sample(look) for name, look in looks.items()},
         curves=[chart for is_wide in both if (chart := charts.curves(page, is_wide))],
@@ -74,30 +70,13 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         mistakes=page.details.mistakes[:_MOST_MISTAKES],
         texts=texts,
         time_spent=_time_spent(page),
+        trained=trained,
+        loss_charts=[picture for wide in both if (picture := loss_chart(lines, "share of the training", wide))],
         targets=[
             t for t in wording.TARGETS if any(point.target == t for c in page.curves for _, _, point in c.measured)
         ],
         roles=[role for role in wording.ROLES if any(look.role == role for look in looks.values())],
     )
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("nshot.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-@cache
-def _own_file(name: str) -> str:
-    return files("nshot.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _size(record: Record) -> int:

@@ -31,6 +31,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         _per_class(read_record),
         _mistakes(read_record, texts),
         _calibration(read_record),
+        _training(read_record),
         _checks(read_record),
         _left_out(read_record),
         _reproduce(read_record),
@@ -234,6 +235,31 @@ def _calibration(record: Record) -> list[str]:
         lines += [f"{_plain(wording.calibration_sentence(calibration.ece))}", ""]
     rows = [[wording.percent(b.confidence), wording.percent(b.accuracy), wording.count(b.count)] for b in bins]
     return lines + _table(["it says", "it is right", "answers"], rows, numeric=(0, 1, 2))
+
+
+def _training(record: Record) -> list[str]:
+    trained = [one for one in record.details.training if one.losses]
+    if not trained:
+        return []
+    head = ["candidate", "labels", "runs", "steps", "examples seen", "highest rate", "first loss", "last loss"]
+    rows = [
+        [
+            _code(record.short(one.candidate)),
+            *(wording.count(value) for value in (one.n_labels, one.runs, one.steps, one.examples_seen)),
+            wording.rate(one.learning_rate),
+            wording.score(one.losses[0], 3),
+            wording.score(one.losses[-1], 3),
+        ]
+        for one in trained
+    ]
+    said = [f"- {_plain(words)}" for words in wording.training_sentences(record)]
+    return [
+        "## How training went",
+        "",
+        *_table(head, rows, numeric=range(1, len(head))),
+        *([""] if said else []),
+        *said,
+    ]
 
 
 def _checks(record: Record) -> list[str]:

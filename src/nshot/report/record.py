@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from nshot import metrics
 
@@ -322,6 +322,36 @@ class TimeSpent(Part):
     seconds: float = 0.0
 
 
+class Training(Part):
+    """How one training went, or several of one candidate together.
+
+    `losses` are means over equal stretches of a run, `low` and `high` the smallest and largest of several runs there.
+    """
+
+    candidate: Name = ""
+    n_labels: int | None = None
+    runs: int = 1
+    steps: int | None = None
+    examples_seen: int | None = None
+    learning_rate: float | None = None
+    precision: Name = ""
+    restarts: int = 0
+    micro_batch_halvings: int = 0
+    losses: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @field_validator("losses", "low", "high", mode="before")
+    @classmethod
+    def _only_what_can_be_drawn(cls, values: Any) -> Any:
+        return () if any(_missing(value) for value in values) else values
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether it is known how far the runs lie apart."""
+        return self.runs > 1 and len(self.low) == len(self.high) == len(self.losses) > 0
+
+
 class Outputs(Part):
     """Where things were written."""
 
@@ -341,7 +371,25 @@ class Details(Part):
     calibration: Calibration = Calibration()
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
+    training: tuple[Training, ...] = ()
     outputs: Outputs = Outputs()
+
+
+class FitRecord(Part):
+    """A fit that trained something, for the page in the model's folder; `trainings` by what was trained."""
+
+    name: Name = "model"
+    method: Name = ""
+    backbone: Name = ""
+    data: Name = ""
+    n_labels: int | None = None
+    seconds: float | None = None
+    examples_per_second: float | None = None
+    was_resumed: bool = False
+    trainings: dict[Name, Training] = {}
+    options: dict[Name, Any] = {}
+    facts: dict[Name, Any] = {}
+    nshot: Name = ""
 
 
 _ROLES = ("pick", "same", "behind", "stopped")

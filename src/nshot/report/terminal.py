@@ -33,6 +33,7 @@ def render(record: Mapping[str, Any], console: Console) -> None:
     page.verdict()
     page.table()
     page.left_out()
+    page.training()
     page.paths()
 
 
@@ -172,6 +173,10 @@ class _Page:
         if len(lines) > _MOST_LEFT_OUT:
             more = wording.count(len(lines) - _MOST_LEFT_OUT)
             self.wrapped(self.text(f"and {more} more left out; the report lists them", "dim"), 2)
+
+    def training(self) -> None:
+        for words in wording.training_sentences(self.record):
+            self.wrapped(self.text(words, "dim"), 2)
 
     def paths(self) -> None:
         outputs = self.record.details.outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nshot.report.record import Confusion, Curve, Entry, Gain, Record, Skipped, printable
+from nshot.report.record import Confusion, Curve, Entry, Gain, Record, Skipped, Training, printable
 
 NOTHING = "–"
 
@@ -148,6 +148,11 @@ def milliseconds(value: float | None) -> str:
 def size(n_bytes: float | None) -> str:
     """Return a size: ``1.2 MB``."""
     return NOTHING if n_bytes is None else _step(max(n_bytes, 0.0), _SIZES)
+
+
+def rate(value: float | None) -> str:
+    """Return a learning rate: ``0.0002``, ``3e-05``."""
+    return NOTHING if value is None else f"{value:g}"
 
 
 def fit_time(entry: Entry) -> str:
@@ -347,6 +352,38 @@ def scores_at(curve: Curve, numbers: Sequence[int]) -> list[float | None]:
     if curve.needs_no_labels:
         return [curve.measured[0][1] for _ in numbers]
     return [found.get(n) for n in numbers]
+
+
+def restarted(training: Training, name: str = "") -> str:
+    """Return that runs learnt nothing at first and were begun again, or nothing; `name` says whose runs."""
+    if not training.restarts:
+        return ""
+    again = "learnt nothing at first and was begun again at a fifth of the learning rate"
+    if not name:
+        lower = f" ({rate(training.learning_rate)})" if training.learning_rate is not None else ""
+        return f"This run {again}{lower}."
+    where = f" in {count(training.restarts)} of its {count(training.runs)} runs" if training.runs > 1 else ""
+    return f"{name} {again}{where}."
+
+
+def halved(training: Training, name: str = "") -> str:
+    """Return that micro-batches were halved, or nothing; `name` says whose."""
+    if not training.micro_batch_halvings:
+        return ""
+    whose = f" of {name}" if name else ""
+    times = plural(training.micro_batch_halvings, "time")
+    return (
+        f"The micro-batches{whose} were halved {times} to fit into memory; what a step averages over stayed the same."
+    )
+
+
+def training_sentences(record: Record) -> list[str]:
+    """Return what happened to the trainings of a comparison that a reader has to know."""
+    said = []
+    for training in record.details.training:
+        name = record.short(training.candidate)
+        said += [words for words in (restarted(training, name), halved(training, name)) if words]
+    return said
 
 
 def readable_fact(name: str, value: object) -> str:

@@ -66,9 +66,9 @@ class StudyOptions(Spec):
     """Pre-trained model: a name, a local folder or a hub id; repeat to compare several."""
     metric: str | None = None
     """Primary metric, such as macro_f1, accuracy or mcc; chosen for the task unless named."""
-    budget: Seconds = 300.0
+    budget: Seconds = 60.0
     """How long the comparison may take, in seconds or such as 90s, 5m or 1h; it ends earlier once more time would not
-    change the answer."""
+    change the answer. With a larger one, the same command goes on from where it is."""
     seed: int = Field(default=0, ge=0)
     """The source of every random choice."""
     repeats: int | None = Field(default=None, ge=1, le=50)

@@ -115,7 +115,11 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "more_labels": _more_labels(curves.get(name), metric, design.n_train),
         "smallest_detectable_difference": None if detectable is None else round(detectable, 6),
     }
-    details = {"curves": _curve_records(evidence, metric, curves, rows, name), **_on_the_pick(evidence, task, name)}
+    details = {
+        "curves": _curve_records(evidence, metric, curves, rows, name),
+        "training": _training_records(evidence),
+        **_on_the_pick(evidence, task, name),
+    }
     return Verdict(record, details, name)
 
 
@@ -358,6 +362,40 @@ def _curve_records(
             {"candidate": name, "family": row["family"], "points": points, "band": band, "role": role(row, pick)}
         )
     return records
+
+
+def _training_records(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return how the trainings of each candidate went at its largest n: the mean of its runs, and their extremes."""
+    records = []
+    for name, sizes in evidence.sizes.items():
+        runs = evidence.completed(name, sizes[-1]) if sizes else []
+        trainings = [training for run in runs if (training := run.settings.get("training"))]
+        if not trainings:
+            continue
+        # Runs of one size take the same number of steps, unless each chose its own: the longest then stand for all.
+        points = max(len(training["losses"]) for training in trainings)
+        losses = np.array([training["losses"] for training in trainings if len(training["losses"]) == points])
+        records.append(
+            {
+                "candidate": name,
+                "n_labels": sizes[-1],
+                "runs": len(trainings),
+                "steps": round(float(np.median([training["steps"] for training in trainings]))),
+                "examples_seen": round(float(np.median([training["examples_seen"] for training in trainings]))),
+                "learning_rate": max(training["learning_rate"] for training in trainings),
+                "precision": trainings[0]["precision"],
+                "restarts": sum(training["restarts"] > 0 for training in trainings),
+                "micro_batch_halvings": sum(training.get("micro_batch_halvings", 0) for training in trainings),
+                "losses": _rounded(losses.mean(axis=0)),
+                "low": _rounded(losses.min(axis=0)),
+                "high": _rounded(losses.max(axis=0)),
+            }
+        )
+    return records
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 5) for value in values]
 
 
 def role(row: Mapping[str, Any], pick: str) -> str:

@@ -429,11 +429,14 @@ def _artefact_bytes(state: State) -> int:
 
 
 def _json_only(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the short settings: what was chosen, not what was learnt."""
+    """Return the short settings, and how a training went: what was chosen, not what was learnt."""
     return {
         key: value
         for key, value in settings.items()
-        if value is None or isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) < 200)
+        if value is None
+        or isinstance(value, int | float | bool)
+        or (isinstance(value, str) and len(value) < 200)
+        or key == "training"
     }
 
 
