@@ -38,8 +38,9 @@ from nshot.spec import Method
 PLUGIN = Path(__file__).parent / "plugin"
 BACKBONES = ("fake/text-encoder", "fake/rows", "fake/generator", "fake/remote")
 
-# Options under these names make a fit long; a method that has them is run with these values.
-SMALL: dict[str, Any] = {"epochs": 2, "max_epochs": 2, "steps": 6, "max_steps": 6}
+# Options under these names make a fit long, or want a larger network than the fakes are; a method that has them is run
+# with these values.
+SMALL: dict[str, Any] = {"epochs": 2, "max_epochs": 2, "steps": 6, "max_steps": 6, "layers": 1, "trials": 2}
 
 
 @contextmanager

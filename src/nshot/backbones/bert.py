@@ -7,7 +7,7 @@ seconds and whose padded batches waste work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nshot.backbones.pooling import Groups, Head, runs
+
+KeysAndValues = tuple[Tensor, Tensor]
+"""Keys and values, each of shape (heads, tokens, width of a head)."""
 
 # Up to this length the processor's fused attention trains slower than plain products: measured at 16 tokens a text
 # without dropout, 104 texts/s against 171. Beyond it the matrix of scores would cost too much memory.
@@ -109,7 +112,7 @@ class _SelfAttention(nn.Module):
         self.value = _Linear(shape.hidden_size, shape.hidden_size)
         self.dropout = nn.Dropout(shape.attention_probs_dropout_prob)
 
-    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
+    def forward(self, hidden: Tensor, groups: Groups, prefix: KeysAndValues | None) -> Tensor:
         sizes = [count * length for count, length in groups]
         # On the processor the small products of attention are quicker in float32 than in bf16, casts included; cast
         # as a whole, because a group's part of a matrix is slow to cast.
@@ -119,12 +122,27 @@ class _SelfAttention(nn.Module):
         attended = []
         for (count, length), parts in zip(groups, zip(*projected, strict=True), strict=True):
             query, key, value = (part.view(count, length, self.heads, -1).transpose(1, 2) for part in parts)
+            if prefix is not None:
+                key, value = behind(prefix, key, value)
             if length > _SHORT or hidden.is_cuda:
                 mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
             else:
                 mixed = _attend_short(query, key, value, dropout)
             attended.append(mixed.transpose(1, 2).reshape(count * length, -1))
         return torch.cat(attended)
+
+
+def behind(prefix: KeysAndValues, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Return keys and values with the same prefix before those of every text.
+
+    Args:
+        prefix: Keys and values, each of shape (heads, prefix, width of a head).
+        key: Shape (texts, heads, length, width of a head).
+        value: The same shape.
+    """
+    before = (part.to(key.dtype).expand(len(key), *part.shape) for part in prefix)
+    with_key, with_value = (torch.cat(pair, dim=2) for pair in zip(before, (key, value), strict=True))
+    return with_key, with_value
 
 
 def _attend_short(query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
@@ -155,8 +173,8 @@ class _Attention(nn.Module):
         self.self = _SelfAttention(shape)
         self.output = _Output(shape.hidden_size, shape)
 
-    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
-        vectors: Tensor = self.output(self.self(hidden, groups), hidden)
+    def forward(self, hidden: Tensor, groups: Groups, prefix: KeysAndValues | None) -> Tensor:
+        vectors: Tensor = self.output(self.self(hidden, groups, prefix), hidden)
         return vectors
 
 
@@ -176,8 +194,8 @@ class _Layer(nn.Module):
         self.intermediate = _Intermediate(shape)
         self.output = _Output(shape.intermediate_size, shape)
 
-    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
-        attended = self.attention(hidden, groups)
+    def forward(self, hidden: Tensor, groups: Groups, prefix: KeysAndValues | None = None) -> Tensor:
+        attended = self.attention(hidden, groups, prefix)
         vectors: Tensor = self.output(self.intermediate(attended), attended)
         return vectors
 
@@ -187,10 +205,29 @@ class _Layers(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(_Layer(shape) for _ in range(shape.num_hidden_layers))
 
-    def forward(self, hidden: Tensor, groups: Groups) -> Tensor:
-        for layer in self.layer:
-            hidden = layer(hidden, groups)
+    def forward(self, hidden: Tensor, groups: Groups, prefix: Sequence[KeysAndValues] | None = None) -> Tensor:
+        for number, layer in enumerate(self.layer):
+            hidden = layer(hidden, groups, None if prefix is None else prefix[number])
         return hidden
+
+
+class Prefix(nn.Module):
+    """Keys and values that stand before every text in every layer (Li and Liang 2021, https://arxiv.org/abs/2101.00190).
+
+    They take the first positions: those of a text begin behind them, as in transformers and peft.
+    """
+
+    def __init__(self, vectors: Tensor, heads: int) -> None:
+        """Take `vectors` of shape (prefix, layers * 2 * hidden): of each layer the keys, then the values."""
+        super().__init__()
+        self.vectors = nn.Parameter(vectors)
+        self.heads = heads
+
+    def per_layer(self, hidden_size: int) -> list[KeysAndValues]:
+        """Return keys and values of each layer, of shape (heads, prefix, width of a head)."""
+        length = len(self.vectors)
+        parts = self.vectors.view(length, -1, self.heads, hidden_size // self.heads).permute(1, 2, 0, 3)
+        return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 class _UpperLayers(nn.Module):
@@ -219,6 +256,7 @@ class BertEncoder(nn.Module):
         self.embeddings = _Embeddings(shape)
         self.encoder = _Layers(shape)
         self.head = head
+        self.prefix: Prefix | None = None
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, lengths: Tensor, rows: Tensor) -> Tensor:
         """Return float32 vectors, shape (texts, width).
@@ -242,7 +280,12 @@ class BertEncoder(nn.Module):
         return self.embeddings.word_embeddings.weight
 
     def _hidden(self, input_ids: Tensor, position_ids: Tensor, groups: Groups) -> Tensor:
-        hidden: Tensor = self.encoder(self.embeddings(input_ids, position_ids), groups)
+        keys_and_values = None
+        if self.prefix is not None:
+            keys_and_values = self.prefix.per_layer(self.shape.hidden_size)
+            # A text that needs all positions has the last one for all of its last tokens.
+            position_ids = (position_ids + len(self.prefix.vectors)).clamp(max=self.shape.max_position_embeddings - 1)
+        hidden: Tensor = self.encoder(self.embeddings(input_ids, position_ids), groups, keys_and_values)
         return hidden
 
     @torch.no_grad()
@@ -261,8 +304,14 @@ class UpperBert(nn.Module):
     """The last layers of a `BertEncoder` and its head, with the same names."""
 
     def __init__(self, network: BertEncoder, top: int) -> None:
-        """Take over the last `top` layers of `network`, which is not to be used any more."""
+        """Take over the last `top` layers of `network`, which is not to be used any more.
+
+        Raises:
+            ValueError: It has a prefix.
+        """
         super().__init__()
+        if network.prefix is not None:
+            raise ValueError("a network with a prefix cannot be cut")
         self.encoder = _UpperLayers(network.encoder.layer, top)
         self.head = network.head
 

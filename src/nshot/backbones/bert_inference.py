@@ -8,14 +8,14 @@ a row-wise maximum 70 % of attention (most of the time of a softmax over 16 numb
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nshot.backbones.bert import BertEncoder
+from nshot.backbones.bert import BertEncoder, KeysAndValues, behind
 from nshot.backbones.pooling import Groups, runs
 
 # exp of a score within these bounds neither overflows in a sum over a text nor vanishes: softmax needs no maximum.
@@ -91,11 +91,20 @@ class _Norm:
 class _Layer:
     """One layer, on the packed tokens of a batch."""
 
-    def __init__(self, weights: Mapping[str, Tensor], name: str, heads: int, eps: float, kind: torch.dtype) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        name: str,
+        heads: int,
+        eps: float,
+        kind: torch.dtype,
+        prefix: KeysAndValues | None,
+    ) -> None:
         linear = _Prepacked if _prepacks(kind) else _Plain
         parts = [f"{name}.attention.self.{part}" for part in ("query", "key", "value")]
         weight = torch.cat([weights[f"{part}.weight"] for part in parts])
         bias = torch.cat([weights[f"{part}.bias"] for part in parts])
+        self._prefix = prefix
         # The scale of attention goes into the query, where it costs nothing.
         self._heads, self._hidden = heads, weight.shape[1]
         scale = (self._hidden // heads) ** -0.5
@@ -120,7 +129,8 @@ class _Layer:
     def _mixed(self, projected: Tensor, groups: Groups) -> Tensor:
         """Return the values mixed by attention, shape (tokens, hidden); `projected` holds query, key and value."""
         mixed = projected.new_empty(len(projected), self._hidden)
-        attend = self._attend_quickly if projected.dtype == torch.bfloat16 else self._attend
+        quick = projected.dtype == torch.bfloat16 and self._prefix is None
+        attend = self._attend_quickly if quick else self._attend
         start = 0
         for count, length in groups:
             stop = start + count * length
@@ -132,6 +142,8 @@ class _Layer:
     def _attend(self, parts: Tensor, out: Tensor) -> None:
         """Write attention into `out`, shape (texts, heads, length, width of a head); `parts` has 3 of it."""
         query, key, value = parts
+        if self._prefix is not None:
+            key, value = behind(self._prefix, key, value)
         out.copy_(functional.scaled_dot_product_attention(query, key, value, scale=1.0))
 
     def _attend_quickly(self, parts: Tensor, out: Tensor) -> None:
@@ -158,12 +170,19 @@ class PackedBert:
             weights = {name: value.detach() for name, value in network.state_dict().items()}
             self._words = weights["embeddings.word_embeddings.weight"].to(kind)
             places = weights["embeddings.position_embeddings.weight"]
+            prefixes: Sequence[KeysAndValues | None] = [None] * len(network.encoder.layer)
+            if network.prefix is not None:
+                length = len(network.prefix.vectors)
+                prefixes = [
+                    (key.to(kind), value.to(kind)) for key, value in network.prefix.per_layer(shape.hidden_size)
+                ]
+                places = torch.cat([places[length:], places[-1:].expand(length, -1)])
             self._places = (places + weights["embeddings.token_type_embeddings.weight"][0]).to(kind)
             eps = shape.layer_norm_eps
             self._norm = _Norm(weights, "embeddings.LayerNorm", eps)
             self._layers = [
-                _Layer(weights, f"encoder.layer.{number}", shape.num_attention_heads, eps, kind)
-                for number in range(len(network.encoder.layer))
+                _Layer(weights, f"encoder.layer.{number}", shape.num_attention_heads, eps, kind, prefix)
+                for number, prefix in enumerate(prefixes)
             ]
         self._head = network.head
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nshot.core import Ability, Backbone, BackboneRef, DataError, Example, ModelError, closest
+from nshot.core import Ability, Backbone, BackboneRef, DataError, Example, ModelError, PrefixShape, closest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,16 +67,20 @@ class FakeTextEncoder:
     buckets; the vector is the mean ``m`` of the buckets' vectors, one residual layer ``m + tanh(W m + b)``, scaled to
     length one.
 
+    With a prefix, the mean of what its keys find in its values is added to m: ``m + softmax(K m) V``.
+
     Args:
         weights: Arrays by the names of `module`'s parameters; None: the fixed ones.
+        prefix: Keys and values side by side, shape (length, 128), or None.
     """
 
     ID = "fake/text-encoder"
     modality = "text"
     abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
     width = _TEXT_WIDTH
+    prefix_shape = PrefixShape(layers=1, heads=1, hidden=_TEXT_WIDTH, longest=_MOST_TOKENS)
 
-    def __init__(self, weights: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(self, weights: Mapping[str, np.ndarray] | None = None, prefix: np.ndarray | None = None) -> None:
         import numpy as np
 
         wanted = _text_weights()
@@ -88,6 +92,7 @@ class FakeTextEncoder:
         for array in wanted.values():
             array.setflags(write=False)
         self._weights = wanted
+        self._prefix = prefix
 
     @property
     def ref(self) -> BackboneRef:
@@ -111,6 +116,10 @@ class FakeTextEncoder:
         # One text at a time: a matrix product over the batch rounds differently for different batch sizes.
         for row, text in enumerate(examples):
             mean = table[_tokens(text)].mean(axis=0)
+            if self._prefix is not None:
+                keys, values = np.split(self._prefix, 2, axis=1)
+                raised = np.exp(keys @ mean)
+                mean = mean + raised @ values / raised.sum()
             vector = mean + np.tanh(matrix @ mean + offset)
             vectors[row] = vector / np.linalg.norm(vector)
         return vectors
@@ -148,6 +157,16 @@ class FakeTextEncoder:
             "input_ids": torch.tensor([[*tokens, *[0] * n] for tokens, n in zip(prepared, padding, strict=True)]),
             "attention_mask": torch.tensor([[1] * (longest - n) + [0] * n for n in padding]),
         }
+
+    def prefixed_module(self, prefix: np.ndarray) -> torch.nn.Module:
+        """Return `module` behind a prefix, shape (length, 128): the only parameter that is trained."""
+        return _prefixed(self.module(), prefix)
+
+    def prefixed(self, prefix: np.ndarray) -> FakeTextEncoder:
+        """Return an encoder with this prefix."""
+        import numpy as np
+
+        return FakeTextEncoder(self._weights, np.array(prefix, dtype=np.float32))
 
     @property
     def depth(self) -> int:
@@ -330,12 +349,38 @@ def _network() -> torch.nn.Module:
             self.words = torch.nn.Embedding(_BUCKETS, _TEXT_WIDTH)
             self.dense = torch.nn.Linear(_TEXT_WIDTH, _TEXT_WIDTH)
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            found: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        ) -> torch.Tensor:
             real = attention_mask.unsqueeze(-1).to(self.words.weight.dtype)
             mean = (self.words(input_ids) * real).sum(1) / real.sum(1)
+            if found is not None:
+                mean = mean + found(mean)
             return torch.nn.functional.normalize(mean + torch.tanh(self.dense(mean)), dim=-1)
 
     return Network()
+
+
+def _prefixed(network: torch.nn.Module, prefix: np.ndarray) -> torch.nn.Module:
+    import torch
+
+    class Prefixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network.requires_grad_(False)
+            self.prefix = torch.nn.Parameter(torch.from_numpy(prefix.copy()))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            keys, values = self.prefix.chunk(2, dim=1)
+            vectors: torch.Tensor = self.network(
+                input_ids, attention_mask, lambda mean: torch.softmax(mean @ keys.T, dim=-1) @ values
+            )
+            return vectors
+
+    return Prefixed().eval()
 
 
 def _upper() -> torch.nn.Module:

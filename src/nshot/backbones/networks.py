@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nshot.backbones.bert import BertEncoder, BertShape
+from nshot.backbones.bert import BertEncoder, BertShape, Prefix
 from nshot.backbones.bert_inference import PackedBert
 from nshot.backbones.pooling import Head
 from nshot.backbones.settings import Dense, EncoderSettings
-from nshot.core import ModelError
+from nshot.core import ModelError, UnsupportedError
 
 if TYPE_CHECKING:
     import transformers
@@ -101,6 +101,30 @@ def changed(network: nn.Module, weights: Mapping[str, np.ndarray]) -> nn.Module:
         if tuple(own[name].shape) != tuple(value.shape):
             raise ModelError(f"The trained weight '{name}' has shape {value.shape}. Expected {tuple(own[name].shape)}.")
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, strict=False)
+    return network
+
+
+def prefixed(network: nn.Module, vectors: np.ndarray) -> BertEncoder:
+    """Return the network with these vectors before every text in every layer; nothing else of it is trained.
+
+    Args:
+        network: A `BertEncoder`, which is changed.
+        vectors: Shape (prefix, layers * 2 * hidden), see `bert.Prefix`.
+
+    Raises:
+        UnsupportedError: It is another network.
+        ModelError: The vectors have another shape, or there are more of them than positions.
+    """
+    if not isinstance(network, BertEncoder):
+        raise UnsupportedError("Only the architecture of BERT takes a prefix. Use lora or ia3.")
+    shape = network.shape
+    width, most = shape.num_hidden_layers * 2 * shape.hidden_size, shape.max_position_embeddings - 1
+    if vectors.ndim != 2 or vectors.shape[1] != width or not 1 <= len(vectors) <= most:
+        raise ModelError(
+            f"The prefix has shape {vectors.shape}. Expected (1 to {most}, {width}): one row for each of its positions."
+        )
+    network.requires_grad_(False)
+    network.prefix = Prefix(torch.from_numpy(np.array(vectors, dtype=np.float32)), shape.num_attention_heads)
     return network
 
 

@@ -17,7 +17,17 @@ from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.settings import EncoderSettings, read_settings
 from nshot.backbones.tokens import Tokens, as_texts
-from nshot.core import Ability, BackboneRef, EnvironmentProblem, Example, Progress, silent
+from nshot.core import (
+    Ability,
+    BackboneRef,
+    Embeds,
+    EnvironmentProblem,
+    Example,
+    PrefixShape,
+    Progress,
+    Vocabulary,
+    silent,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,6 +169,10 @@ class TextEncoder:
         """Return the token ids of each text, cut to the longest input of the model."""
         return self._tokens.ids(as_texts(examples))
 
+    def vocabulary(self) -> Vocabulary | None:
+        """Return the tokens of the model, or None where none of them stands for a hidden one."""
+        return self._tokens.vocabulary()
+
     def collate(self, prepared: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         """Return the keyword arguments of `module` for a batch of texts that `tokenize` prepared."""
         from nshot.backbones.networks import batch
@@ -193,6 +207,32 @@ class TextEncoder:
             UnsupportedError: It cannot be cut.
         """
         return TextSplit(self, top)
+
+    @cached_property
+    def prefix_shape(self) -> PrefixShape | None:
+        """Return the sizes of a prefix, or None: only the architecture of BERT takes one."""
+        from nshot.backbones.bert import BertShape
+
+        shape = BertShape.of(self._settings.config)
+        if shape is None:
+            return None
+        positions = shape.max_position_embeddings
+        return PrefixShape(shape.num_hidden_layers, shape.num_attention_heads, shape.hidden_size, positions - 1)
+
+    def prefixed_module(self, prefix: np.ndarray) -> torch.nn.Module:
+        """Return `module` with this prefix, shape (length, layers * 2 * hidden), its only trainable parameter.
+
+        Raises:
+            UnsupportedError: The network is no BERT.
+            ModelError: The prefix has another shape.
+        """
+        from nshot.backbones.networks import prefixed
+
+        return prefixed(self.module(), prefix)
+
+    def prefixed(self, prefix: np.ndarray) -> Embeds:
+        """Return an encoder with this prefix; it shares the tokenizer and keeps no vectors."""
+        return _PrefixedEncoder(self, prefix)
 
     def _pretrained(self) -> torch.nn.Module:
         from nshot.backbones.networks import pretrained
@@ -338,6 +378,19 @@ class _AdaptedEncoder(TextEncoder):
         from nshot.backbones.networks import changed
 
         return changed(super()._pretrained(), self._weights)
+
+
+class _PrefixedEncoder(_AdaptedEncoder):
+    """A text encoder with vectors before every text in every layer."""
+
+    def __init__(self, original: TextEncoder, prefix: np.ndarray) -> None:
+        super().__init__(original, {})
+        self._prefix = prefix
+
+    def _pretrained(self) -> torch.nn.Module:
+        from nshot.backbones.networks import prefixed
+
+        return prefixed(self._original.module(), self._prefix)
 
 
 def _give_back_memory() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nshot.backbones.settings import EncoderSettings
-from nshot.core import DataError, Example, ModelError
+from nshot.core import DataError, Example, ModelError, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -17,6 +17,7 @@ _CHARACTERS_PER_TOKEN = 12
 _LONGER = 16
 # Up to here back from the cut a blank is looked for, so that no word is cut in two.
 _LONGEST_WORD = 200
+_MASKS = ("[MASK]", "<mask>", "<MASK>")
 
 
 def as_texts(examples: Sequence[Example]) -> list[str]:
@@ -55,6 +56,18 @@ class Tokens:
             if len(text) > self._cut_at and len(found[row]) < self._settings.max_tokens:
                 found[row] = self._of_more(text)
         return found
+
+    def vocabulary(self) -> Vocabulary | None:
+        """Return the tokens, or None where none of them stands for a hidden one.
+
+        The special ones are those that the tokenizer adds by itself and those that its file marks so.
+        """
+        mask = next((found for name in _MASKS if (found := self._tokenizer.token_to_id(name)) is not None), None)
+        if mask is None:
+            return None
+        marked = {at for at, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
+        added = set(self._tokenizer.encode("").ids)
+        return Vocabulary(self._tokenizer.get_vocab_size(), mask, frozenset({mask, *marked, *added, *self._empty}))
 
     def _of_more(self, text: str) -> list[int]:
         """Return the ids of a long text with few tokens at its beginning, such as one with many blanks."""

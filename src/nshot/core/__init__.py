@@ -1,6 +1,20 @@
 """Values and small protocols that every other layer speaks in. Standard library only."""
 
-from nshot.core.backbone import Ability, Backbone, BackboneRef, Embeds, Generates, Scores, Trains
+from nshot.core.backbone import (
+    Ability,
+    Backbone,
+    BackboneRef,
+    Embeds,
+    Generates,
+    Prefixes,
+    PrefixShape,
+    ReadsTokens,
+    Scores,
+    Split,
+    Splits,
+    Trains,
+    Vocabulary,
+)
 from nshot.core.check import Check, Severity
 from nshot.core.context import FitContext, Progress, Track, silent, untracked
 from nshot.core.dataset import Dataset, Example, Selection
@@ -53,13 +67,18 @@ __all__ = [
     "OutputError",
     "Prediction",
     "Predictor",
+    "PrefixShape",
+    "Prefixes",
     "Progress",
+    "ReadsTokens",
     "Run",
     "RunStatus",
     "Scores",
     "Selection",
     "Severity",
     "Span",
+    "Split",
+    "Splits",
     "State",
     "Task",
     "TaskKind",
@@ -68,6 +87,7 @@ __all__ = [
     "Trains",
     "UnsupportedError",
     "UsageProblem",
+    "Vocabulary",
     "closest",
     "silent",
     "untracked",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -125,3 +125,98 @@ class Trains(Protocol):
 
         Names that are absent keep the pre-trained value.
         """
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that a network reads and can be asked to guess.
+
+    Attributes:
+        size: Number of tokens; they are numbered from 0.
+        mask: The token that stands for a hidden one.
+        special: Tokens that are no part of a text: padding, beginning, end, the mask itself and the like.
+    """
+
+    size: int
+    mask: int
+    special: frozenset[int]
+
+
+@runtime_checkable
+class ReadsTokens(Protocol):
+    """Prepares texts as token ids, of which some can be hidden.
+
+    The network of `Trains.module` then also has ``hidden(**batch)``, the vectors of all tokens that are no padding,
+    shape (tokens, hidden), text by text with the shortest first, and ``word_table()``, shape (vocabulary, hidden).
+    """
+
+    def vocabulary(self) -> Vocabulary | None:
+        """Return the vocabulary, or None where it has no token that stands for a hidden one."""
+
+
+class Split(Protocol):
+    """A network cut below one of its layers: what lies below the cut stays as it is, what lies above is trained."""
+
+    def states(self, prepared: Sequence[Any]) -> Iterator[torch.Tensor]:
+        """Yield what the lower part makes of each prepared example, in their order: shape (tokens, hidden).
+
+        All of them have one floating-point format, and none has a gradient.
+        """
+
+    def upper(self) -> torch.nn.Module:
+        """Return a fresh copy of the upper part, float32, training mode off.
+
+        ``upper(**batch)`` returns features of shape (batch, width). Its parameters that require a gradient are those
+        above the cut; names are those of `Trains.module`.
+        """
+
+    def collate(self, states: Sequence[torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return the keyword arguments of `upper` for a batch of examples, given their states."""
+
+
+@runtime_checkable
+class Splits(Protocol):
+    """Cuts its network between two layers."""
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+
+    def split(self, top: int) -> Split:
+        """Return the network cut below its `top` last layers, ``1 <= top <= depth``.
+
+        Raises:
+            UnsupportedError: This network cannot be cut.
+        """
+
+
+@dataclass(frozen=True)
+class PrefixShape:
+    """The sizes of a prefix: keys and values that stand before every example in every layer.
+
+    Attributes:
+        layers: Number of layers.
+        heads: Heads of attention in each.
+        hidden: Entries of a key (or value) over all heads.
+        longest: The most keys there may be.
+    """
+
+    layers: int
+    heads: int
+    hidden: int
+    longest: int
+
+
+@runtime_checkable
+class Prefixes(Protocol):
+    """Takes a prefix: an array of shape (length, layers * 2 * hidden), of each layer the keys, then the values."""
+
+    @property
+    def prefix_shape(self) -> PrefixShape | None:
+        """The sizes, or None where this network takes no prefix."""
+
+    def prefixed_module(self, prefix: np.ndarray) -> torch.nn.Module:
+        """Return `Trains.module` with this prefix, the only parameter of it that requires a gradient."""
+
+    def prefixed(self, prefix: np.ndarray) -> Embeds:
+        """Return a backbone of the same kind with this prefix."""

@@ -42,7 +42,8 @@ class Lora(TrainingOptions, Method):
     also a little quicker, because the large matrices need no gradient. **Loses** to full fine-tuning where few labels
     have to move the network far.
 
-    **Source.** Hu et al. 2021, https://arxiv.org/abs/2106.09685.
+    **Source.** Hu et al. 2021, https://arxiv.org/abs/2106.09685; for `dora` Liu et al. 2024,
+    https://arxiv.org/abs/2402.09353.
 
     **Example.** ``nshot fit tickets.csv --method lora --set rank=16 --out model``
     """
@@ -62,6 +63,8 @@ class Lora(TrainingOptions, Method):
     """The share of an adapter's input dropped while training."""
     target_modules: tuple[str, ...] = ("query", "key", "value", "dense")
     """Last parts of the names of the layers that get an adapter; where there are none, every linear layer does."""
+    dora: bool = False
+    """Train the length of each row of a matrix apart from its direction (DoRA): slower steps, the same file format."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """The highest learning rate of adapters and head."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -93,6 +96,7 @@ class Lora(TrainingOptions, Method):
                 dropout=self.dropout,
                 target_modules=self.target_modules,
                 seed=context.seed,
+                dora=self.dora,
             )
             network = classifier.Classifier(encoder, start)
             return network, [Group([parameter for parameter in network.parameters() if parameter.requires_grad])]

@@ -1,4 +1,4 @@
-"""Low-rank adapters: put into a network by peft for training, merged by formula afterwards.
+"""Adapters: put into a network by peft for training, merged by formula afterwards.
 
 peft takes seconds to import, so it is imported only where a network is wrapped. What was trained is kept under peft's
 names with peft's configuration, so that peft can read it; predicting needs neither.
@@ -13,14 +13,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from nshot.core import OptionError
+from nshot.core import OptionError, PrefixShape
 
 _PREFIX = "base_model.model."
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+_DOWN, _UP, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+_SCALE = ".ia3_l"
+PREFIX = "prompt_embeddings"
+"""The name that peft gives to a prefix."""
 
 
 def with_adapters(
-    network: nn.Module, *, rank: int, alpha: float, dropout: float, target_modules: Sequence[str], seed: int
+    network: nn.Module,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    target_modules: Sequence[str],
+    seed: int,
+    dora: bool = False,
 ) -> nn.Module:
     """Return `network` with a low-rank adapter beside each target layer; only the adapters are trainable.
 
@@ -35,28 +45,74 @@ def with_adapters(
         target_modules: Last parts of the names of linear layers. Where the network has none of them, every linear
             layer gets an adapter.
         seed: Decides A.
+        dora: Whether the length of every row of a matrix is trained apart from its direction, see `merged`.
 
     Raises:
         OptionError: The network has no linear layer.
     """
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    targets = [name for name in linear if name.rsplit(".", 1)[-1] in target_modules] or linear
-    if not targets:
-        raise OptionError("Adapters go beside linear layers, and this backbone has none. Use full_finetune.")
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
+    targets = _targets(network, target_modules)
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, use_dora=dora)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         wrapped: nn.Module = get_peft_model(network, config)
     return wrapped
 
 
+def with_scales(network: nn.Module, *, target_modules: Sequence[str]) -> nn.Module:
+    """Return `network` with a trained factor on every output of its target layers; only the factors are trainable.
+
+    Layers that narrow (the second of a feed-forward block) have their inputs scaled instead. All factors start at 1
+    (Liu et al. 2022, https://arxiv.org/abs/2205.05638).
+
+    Args:
+        network: Is changed: hand over a copy.
+        target_modules: Last parts of the names of linear layers. Where the network has none of them, every linear
+            layer gets factors.
+
+    Raises:
+        OptionError: The network has no linear layer.
+    """
+    from peft import IA3Config, get_peft_model
+
+    outputs = _targets(network, target_modules)
+    inputs = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and module.in_features > module.out_features
+    ]
+    config = IA3Config(target_modules=sorted({*outputs, *inputs}), feedforward_modules=inputs)
+    wrapped: nn.Module = get_peft_model(network, config)
+    return wrapped
+
+
+def prefix_state(vectors: np.ndarray, shape: PrefixShape) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return peft's configuration, json-able, and the prefix under peft's name.
+
+    Args:
+        vectors: Shape (length, layers * 2 * hidden), float32.
+        shape: Of the network.
+    """
+    from peft import PrefixTuningConfig
+
+    config = PrefixTuningConfig(
+        task_type="FEATURE_EXTRACTION",
+        num_virtual_tokens=len(vectors),
+        num_transformer_submodules=1,
+        num_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        token_dim=shape.hidden,
+        encoder_hidden_size=shape.hidden,
+    ).to_dict()
+    return {**config, "peft_type": config["peft_type"].value, "inference_mode": True}, {PREFIX: vectors}
+
+
 def adapter_state(wrapped: nn.Module) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return peft's configuration, json-able, and the adapters under peft's names, float32.
 
     Args:
-        wrapped: From `with_adapters`.
+        wrapped: From `with_adapters` or `with_scales`.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
@@ -74,7 +130,10 @@ def adapter_state(wrapped: nn.Module) -> tuple[dict[str, Any], dict[str, np.ndar
 def merged(
     weights: Mapping[str, torch.Tensor], adapters: Mapping[str, np.ndarray], *, rank: int, alpha: float
 ) -> dict[str, np.ndarray]:
-    """Return ``W + alpha / rank * B A`` for every layer with an adapter, under the names of the bare network.
+    """Return ``V = W + alpha / rank * B A`` for every layer with an adapter, under the names of the bare network.
+
+    Where an adapter has magnitudes m, one per row, it is ``m V / |V|``, row by row (DoRA: Liu et al. 2024,
+    https://arxiv.org/abs/2402.09353, equation 5).
 
     Args:
         weights: The bare network's, float32.
@@ -84,7 +143,39 @@ def merged(
     """
     changed = {}
     for layer in [name.removesuffix(_DOWN) for name in adapters if name.endswith(_DOWN)]:
-        down, up = (torch.from_numpy(np.array(adapters[layer + part])) for part in (_DOWN, _UP))
+        down, up = (_tensor(adapters[layer + part]) for part in (_DOWN, _UP))
         name = layer.removeprefix(_PREFIX) + ".weight"
-        changed[name] = (weights[name] + (up @ down) * (alpha / rank)).numpy()
+        weight = weights[name] + (up @ down) * (alpha / rank)
+        if layer + _MAGNITUDE in adapters:
+            weight *= (_tensor(adapters[layer + _MAGNITUDE]) / weight.norm(dim=1))[:, None]
+        changed[name] = weight.numpy()
     return changed
+
+
+def rescaled(weights: Mapping[str, torch.Tensor], adapters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of every layer with factors: rows and bias times those of its outputs, columns times inputs'.
+
+    Args:
+        weights: The bare network's, float32.
+        adapters: From `adapter_state` of a network `with_scales`; tensors of other names are passed over.
+    """
+    changed = {}
+    for key in [key for key in adapters if key.endswith(_SCALE)]:
+        layer = key.removesuffix(_SCALE).removeprefix(_PREFIX)
+        scale = _tensor(adapters[key])  # of shape (out, 1) or (1, in)
+        changed[f"{layer}.weight"] = (weights[f"{layer}.weight"] * scale).numpy()
+        if scale.shape[1] == 1 and f"{layer}.bias" in weights:
+            changed[f"{layer}.bias"] = (weights[f"{layer}.bias"] * scale[:, 0]).numpy()
+    return changed
+
+
+def _targets(network: nn.Module, last_parts: Sequence[str]) -> list[str]:
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    targets = [name for name in linear if name.rsplit(".", 1)[-1] in last_parts] or linear
+    if not targets:
+        raise OptionError("Adapters go beside linear layers, and this backbone has none. Use full_finetune.")
+    return targets
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.array(value))

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from nshot.backbones import fake
 from nshot.core import BackboneRef, Dataset, FitContext, State, Task, TaskKind
@@ -19,8 +20,9 @@ def fit(method=None, texts=TEXTS, targets=TARGETS):
     return (method or Lora()).fit(TASK, train, train.without_targets(), backbone, CONTEXT)
 
 
-def test_it_learns_its_training_rows() -> None:
-    prediction = fit(Lora(epochs=60)).predict(TEXTS)
+@pytest.mark.parametrize("dora", [False, True])
+def test_it_learns_its_training_rows(dora) -> None:
+    prediction = fit(Lora(epochs=60, dora=dora)).predict(TEXTS)
 
     assert list(prediction.labels) == TARGETS
 
@@ -55,8 +57,18 @@ def test_only_adapters_and_head_are_saved_under_pefts_names() -> None:
     assert state.settings["adapter"]["target_modules"] == ["dense"]
 
 
-def test_restoring_gives_the_same_probabilities() -> None:
-    method = Lora(rank=3, alpha=5.0)
+def test_dora_saves_one_magnitude_per_row_besides() -> None:
+    plain, dora = (fit(Lora(dora=dora)).state() for dora in (False, True))
+
+    name = "base_model.model.dense.lora_magnitude_vector"
+    assert set(dora.tensors) - set(plain.tensors) == {name}
+    assert dora.tensors[name].shape == (fake.open(BackboneRef("fake/text-encoder")).width,)
+    assert (plain.settings["adapter"]["use_dora"], dora.settings["adapter"]["use_dora"]) == (False, True)
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_restoring_gives_the_same_probabilities(dora) -> None:
+    method = Lora(rank=3, alpha=5.0, dora=dora)
     predictor = fit(method)
     saved = predictor.state()
 
