@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 MICRO_BATCH_TOKENS = 4096
-"""Tokens of a micro-batch, padding included: large enough for the matrix units, small enough for the memory."""
+"""Most tokens of a micro-batch, padding included: enough for the matrix units. In less memory the loop cuts further."""
 
 _WINDOW_STEPS = 8
 """Steps among which examples are sorted by length."""
@@ -28,7 +28,7 @@ _EPOCHS_AT_64 = 15
 _FEWEST_STEPS = 30
 
 Step: TypeAlias = Sequence[Sequence[int]]
-"""The micro-batches of one optimiser step, each a list of positions."""
+"""The micro-batches of one optimiser step, each a list of positions, the longest example last."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,20 @@ class Batch:
     targets: torch.Tensor | None
     units: int
 
+    @property
+    def entries(self) -> int:
+        """Return how many numbers the largest input holds: with token ids the tokens, padding included.
+
+        The largest and not all of them: a network that is given a batch in parts holds one part at a time.
+        """
+        return max((value.numel() for value in self.inputs.values()), default=self.units)
+
     def to(self, device: str) -> Batch:
         """Return the batch on a device; the same batch where it lies there already."""
         if device == "cpu":
             return self
-        targets = None if self.targets is None else self.targets.to(device)
-        return Batch({name: value.to(device) for name, value in self.inputs.items()}, targets, self.units)
+        targets = None if self.targets is None else _moved(self.targets, device)
+        return Batch({name: _moved(value, device) for name, value in self.inputs.items()}, targets, self.units)
 
 
 @dataclass(frozen=True)
@@ -159,3 +167,10 @@ def labelled_batches(
         return Batch(collate([prepared[at] for at in positions]), targets[list(positions)], len(positions))
 
     return build
+
+
+def _moved(value: torch.Tensor, device: str) -> torch.Tensor:
+    if device.startswith("cuda"):
+        # From pinned memory the copy runs beside what the device still computes; from other memory it would wait.
+        return value.pin_memory().to(device, non_blocking=True)
+    return value.to(device)

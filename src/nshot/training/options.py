@@ -7,8 +7,8 @@ from pydantic import Field
 from nshot.spec import Spec
 
 
-class TrainingOptions(Spec):
-    """How the loop goes; a method adds its learning rate and what is trained."""
+class LoopOptions(Spec):
+    """How the loop goes, whatever the loss is."""
 
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the training examples; left out: from their number (15 at 64, 8 at 770, 4 at 10,000)."""
@@ -20,14 +20,19 @@ class TrainingOptions(Spec):
     """Decoupled weight decay, not on biases and normalisations."""
     clip_norm: float = Field(default=1.0, gt=0)
     """The longest gradient; a longer one is shortened."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """The share of each target that is spread over all classes."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """The share of activations dropped while training."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps, at the end, over whose weights the final weights are averaged."""
     keep: float = Field(default=0.0, ge=0, lt=1)
     """How far the final weights are drawn back to those that training started from."""
+
+
+class TrainingOptions(LoopOptions):
+    """How the loop goes for a classifier; a method adds its learning rate and what is trained."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """The share of each target that is spread over all classes."""
     early_stopping: bool = False
     """Cross-validate inside the labels after how many steps to stop; costs up to five more trainings."""
 

@@ -1,77 +1,19 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nshot.core import FitContext, OutOfMemoryError, TrainingError
+from nshot.core import OutOfMemoryError, TrainingError
+from nshot.training.averaging import RunningAverage
 from nshot.training.batching import labelled_batches, shuffled_steps
-from nshot.training.loop import Group, TrainingSettings, matrices_and_vectors, train
+from nshot.training.loop import Group, TrainingSettings, Watch, matrices_and_vectors, train
 from nshot.training.losses import chance_loss, cross_entropy, unsmoothed
-
-CONTEXT = FitContext(objective=lambda targets, prediction: 0.0, seed=3)
-SETTINGS = TrainingSettings(learning_rate=0.05)
-
-
-class Net(nn.Module):
-    """Two layers on two numbers; the middle has a normalisation, so that there are weights of every kind."""
-
-    def __init__(self, dropout=0.0) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.first = nn.Linear(2, 16)
-            self.norm = nn.LayerNorm(16)
-            self.drop = nn.Dropout(dropout)
-            self.last = nn.Linear(16, 2)
-
-    def forward(self, x):
-        return self.last(self.drop(torch.tanh(self.norm(self.first(x)))))
-
-
-def ring(n=64):
-    """Points inside a circle against points outside: no line parts them."""
-    points = np.random.default_rng(1).normal(size=(n, 2)).astype(np.float32)
-    return points, (np.square(points).sum(1) > 1.4).astype(np.int64)
-
-
-def run(
-    network=None,
-    *,
-    steps=60,
-    settings=SETTINGS,
-    context=CONTEXT,
-    data=None,
-    micro_batch_tokens=4096,
-    loss=None,
-    chance=None,
-    rates=(1.0,),
-):
-    network = network or Net()
-    points, codes = data or ring()
-    plan = shuffled_steps(
-        [1] * len(points), batch_size=16, steps=steps, seed=context.seed, micro_batch_tokens=micro_batch_tokens
-    )
-    batch = labelled_batches(lambda items: {"x": torch.from_numpy(np.stack(items))}, list(points), codes)
-    groups = [Group(list(network.parameters()), rate) for rate in rates]
-    record = train(
-        network,
-        plan,
-        groups=groups,
-        batch=batch,
-        loss=loss or cross_entropy(),
-        settings=settings,
-        context=context,
-        chance=chance,
-    )
-    return network, record
-
-
-def weights(network):
-    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+from unit.training.rings import CONTEXT, SETTINGS, Net, is_whole, ring, run, weights
 
 
 def test_it_learns_what_no_line_parts() -> None:
@@ -127,7 +69,8 @@ def test_the_global_random_state_and_the_number_of_threads_are_left_alone() -> N
     seen = []
 
     def watching(network, batch):
-        seen.append(torch.get_num_threads())
+        if is_whole(batch):
+            seen.append(torch.get_num_threads())
         return cross_entropy()(network, batch)
 
     run(Net(dropout=0.5), steps=2, loss=watching, context=dataclasses.replace(CONTEXT, threads=threads + 1))
@@ -185,15 +128,96 @@ def test_a_group_is_trained_at_its_multiple_of_the_rate() -> None:
     assert float(moved[1] / moved[0]) == pytest.approx(10, rel=0.01)
 
 
-def test_progress_is_told_of_every_step() -> None:
+def test_progress_is_told_of_every_step_with_loss_and_speed() -> None:
     told = []
 
     def listen(done, total, doing=""):
         told.append((done, total, doing))
 
-    run(steps=4, context=dataclasses.replace(CONTEXT, progress=listen))
+    _, record = run(steps=45, context=dataclasses.replace(CONTEXT, progress=listen))
 
-    assert told == [(1, 4, "training"), (2, 4, "training"), (3, 4, "training"), (4, 4, "training")]
+    assert [done for done, _, _ in told] == list(range(1, 46))
+    assert {total for _, total, _ in told} == {45}
+    assert all(re.fullmatch(r"training, loss \d\.\d{3}, \d+ examples/s", doing) for _, _, doing in told)
+    assert f"loss {np.mean(record.losses[-20:]):.3f}," in told[-1][2]
+
+
+def test_the_figures_of_every_step_are_handed_over_with_its_number() -> None:
+    told = []
+
+    _, record = run(
+        steps=45,
+        settings=TrainingSettings(0.05, warmup=0.2),
+        context=dataclasses.replace(CONTEXT, track=lambda step, figures: told.append((step, figures))),
+    )
+
+    assert [step for step, _ in told] == list(range(1, 46))
+    assert {tuple(figures) for _, figures in told} == {
+        ("loss", "learning_rate", "gradient_norm", "examples_per_second")
+    }
+    assert [figures["loss"] for _, figures in told] == list(record.losses)
+    rates = [figures["learning_rate"] for _, figures in told]
+    assert max(rates) == rates[8] == 0.05
+    assert rates[0] == pytest.approx(0.05 / 9)
+    assert rates[-1] < 0.001
+    assert all(figures["gradient_norm"] > 0 and figures["examples_per_second"] > 0 for _, figures in told)
+
+
+def test_the_final_weights_are_the_mean_of_the_last_weights() -> None:
+    network, looked = Net(), []
+    watch = Watch(frozenset(range(1, 41)), lambda step: looked.append(weights(network)))
+
+    run(network, steps=40, settings=TrainingSettings(0.05, average=0.25), watch=watch)
+    last, _ = run(steps=40)
+
+    mean = torch.stack([*looked[-11:-1], weights(last)])[1:].mean(0)
+    assert torch.allclose(weights(network), mean, atol=1e-6)
+    assert torch.equal(looked[-1], weights(network))
+    assert not torch.allclose(weights(network), weights(last), atol=1e-4)
+
+
+def test_without_averaging_nothing_is_kept_for_it() -> None:
+    average = RunningAverage(list(Net().parameters()), 0)
+
+    assert average.means == []
+
+
+def test_a_training_that_stops_early_follows_the_rates_of_the_whole_plan() -> None:
+    network, looked = Net(), []
+    watch = Watch(frozenset({15}), lambda step: looked.append(weights(network)))
+
+    run(network, steps=40, watch=watch)
+    stopped, record = run(steps=40, settings=dataclasses.replace(SETTINGS, stop_after=15))
+
+    assert torch.equal(weights(stopped), looked[0])
+    assert record.steps == 15
+    assert record.examples_seen == 15 * 16
+
+
+def test_a_look_finds_the_network_in_evaluation_mode_and_changes_nothing() -> None:
+    network, looked = Net(dropout=0.5), []
+
+    def look(step):
+        looked.append((step, network.training))
+        network(torch.rand(3, 2))
+
+    run(network, steps=30, watch=Watch(frozenset({1, 20, 30}), look))
+    alone, _ = run(Net(dropout=0.5), steps=30)
+
+    assert looked == [(1, False), (20, False), (30, False)]
+    assert torch.equal(weights(network), weights(alone))
+
+
+def test_a_training_that_is_begun_again_is_looked_at_again() -> None:
+    looked = []
+    watch = Watch(frozenset({5, 40}), looked.append)
+
+    _, record = run(
+        steps=40, settings=TrainingSettings(30.0, average=0.1), chance=chance_loss(ring()[1], 2), watch=watch
+    )
+
+    assert record.restarts == 1
+    assert looked == [5, 5, 40]
 
 
 @pytest.mark.parametrize("step", [1, 25])
@@ -201,8 +225,9 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(step) -> None
     calls = []
 
     def breaks(network, batch):
-        calls.append(1)
         value = cross_entropy()(network, batch)
+        if is_whole(batch):
+            calls.append(1)
         return value * math.nan if len(calls) == step else value
 
     with pytest.raises(TrainingError, match=rf"the loss was nan at step {step} of 60.*Lower learning_rate"):
@@ -229,7 +254,8 @@ def test_a_run_that_learnt_nothing_is_begun_again_once_from_the_same_weights() -
     starts = []
 
     def watching(network, batch):
-        starts.append(weights(network).clone())
+        if is_whole(batch):
+            starts.append(weights(network).clone())
         return cross_entropy()(network, batch)
 
     _, record = run(steps=40, settings=TrainingSettings(30.0), loss=watching, chance=chance, data=data)
