@@ -36,7 +36,8 @@ class FullFinetune(TrainingOptions, Method):
 
     **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)`` over W, b and the weights of f, with
     AdamW, a short warm-up and a cosine down to zero. The head starts as a strongly regularised probe. The table of word
-    vectors stays as it is, unless `train_embeddings`: most of its rows never occur in the training texts.
+    vectors stays as it is, unless `train_embeddings`: most of its rows never occur in the training texts. Lower layers
+    learn more slowly (`layer_decay`): they hold what is common to all texts.
 
     **Needs** a backbone that embeds and trains, and one label. Does not read label names. Chooses nothing: the number
     of passes follows from the number of labels.
@@ -59,9 +60,9 @@ class FullFinetune(TrainingOptions, Method):
 
     learning_rate: float = Field(default=2e-4, gt=0)
     """The highest learning rate of the network's weights."""
-    head_rate: float = Field(default=10.0, gt=0)
+    head_rate: float = Field(default=20.0, gt=0)
     """The learning rate of the head, as a multiple of `learning_rate`."""
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    layer_decay: float = Field(default=0.6, gt=0, le=1)
     """Factor on the learning rate from each layer to the one below it."""
     train_embeddings: bool = False
     """Also train the tables of word, position and segment vectors."""

@@ -60,7 +60,6 @@ class TopLayers(TrainingOptions, Method):
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
-    by_default: ClassVar[bool] = False
 
     layers: int = Field(default=2, ge=1)
     """How many layers are trained, counted from the last."""

@@ -140,6 +140,40 @@ def fit_head(
     )
 
 
+def refit_head(head: LinearHead, features: Array, targets: Sequence[str]) -> LinearHead:
+    """Return a head for other features of the same rows that keeps what `head` chose.
+
+    For features that were learnt from these very rows: held out of the head's fit they would still be known to the
+    features, so that any choice by them, and the calibration most of all, would rest on training rows. Learnt features
+    lie further apart and so give surer answers by themselves: of the calibration three quarters are left (as a power),
+    which had the lowest log-loss on four sets at 256 to 2,500 labels.
+
+    Args:
+        head: Fitted to features that know nothing of the labels.
+        features: Shape (n, d), float32.
+        targets: The n labels that `head` was fitted to.
+    """
+    classes, codes = frozen.numbered(targets)
+    if not head.chosen:
+        return head
+    scale = _scale(features)
+    chosen = {**head.chosen, "calibration": head.chosen["calibration"] ** 0.75}
+    log_prior = np.log(np.bincount(codes) / len(codes))
+    model = logistic.fit(
+        features * scale,
+        codes,
+        len(classes),
+        strength=chosen["strength"],
+        weights=logistic.balanced_weights(codes),
+    )
+    return LinearHead(
+        classes,
+        (model.coefficients * (scale * chosen["calibration"])).astype(np.float32),
+        ((model.offsets + chosen["prior_share"] * log_prior) * chosen["calibration"]).astype(np.float32),
+        chosen,
+    )
+
+
 def _scale(features: Any) -> float:
     """Return the factor that brings dense features to a mean squared distance of one from their mean.
 
