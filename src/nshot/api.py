@@ -617,8 +617,8 @@ class FitOptions(ReadOptions):
 def fit(
     data: Any,
     *,
-    out: str | Path | None = None,
     options: FitOptions | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
     watch: Watch | None = None,
     **more: Any,
 ) -> Model:
@@ -626,8 +626,8 @@ def fit(
 
     Args:
         data: As in `compare`.
-        out: Folder to save the model to; a training that was stopped then goes on where it was. None: it is not saved.
         options: A `FitOptions` or its fields.
+        out: Folder to save the model to; a training that was stopped then goes on where it was. None: it is not saved.
         watch: Shown what is going on.
         more: Fields of `FitOptions`, such as ``method="linear_probe"``.
 

@@ -52,7 +52,7 @@ def test_another_name_is_an_attribute_error():
     [
         ("compare", ["data", "options", "watch", "more"]),
         ("plan", ["data", "options", "watch", "more"]),
-        ("fit", ["data", "options", "more"]),
+        ("fit", ["data", "options", "out", "watch", "more"]),
         ("check", ["data", "test", "options", "more"]),
         ("load", ["folder", "precision", "device", "threads"]),
         ("write_report", ["folder", "texts"]),
