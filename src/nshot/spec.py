@@ -89,6 +89,8 @@ class Method(Spec):
     """Whether another seed gives another predictor on the same data."""
     trains_network: ClassVar[bool] = False
     """Whether the fit runs the network's weights through an optimiser: the clock may then limit how often it is run."""
+    relative_cost: ClassVar[float] = 1.0
+    """What a training example costs beside one of full fine-tuning: orders runs before any was timed."""
     by_default: ClassVar[bool] = True
     """Whether a comparison runs it without being asked to."""
 

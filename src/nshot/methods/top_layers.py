@@ -60,6 +60,7 @@ class TopLayers(TrainingOptions, Method):
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
+    relative_cost: ClassVar[float] = 0.3
 
     layers: int = Field(default=2, ge=1)
     """How many layers are trained, counted from the last."""

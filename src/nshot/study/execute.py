@@ -188,7 +188,7 @@ class Execution:
         """Execute the runs of candidates that train a network, the most telling first, as far as time allows."""
         self._trained = [contender for contender, _ in plans]
         waiting = [(contender, spec) for contender, specs in plans for spec in specs]
-        waiting.sort(key=lambda item: item[0].method.planned_examples(item[1].n_labels))
+        waiting.sort(key=lambda item: item[0].method.relative_cost * item[0].method.planned_examples(item[1].n_labels))
         first = [item for item in waiting if item[1].repeat == 0 and item[1].fold == 0]
         left_out: dict[tuple[str, int], float] = {}
         for contender, spec in chain(self._smallest(first), self._whole(first), self._others(first, left_out)):
