@@ -39,7 +39,7 @@ ROLES = {
     "pick": "the cheapest way that is not worth improving on",
     "same": "cannot be told apart from the best on this test",
     "behind": "distinguishably worse than the best, or worse by more than is worth paying for",
-    "stopped": "clearly behind early on, so the rest of its runs was not made",
+    "stopped": "measured with fewer labels only, so not compared with the others; what it lacks is listed below",
     "failed": "a run did not finish; see what was left out",
 }
 
