@@ -23,7 +23,17 @@ from itertools import islice
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nshot.core import Ability, Backbone, BackboneRef, DataError, Example, ModelError, PrefixShape, closest
+from nshot.core import (
+    Ability,
+    Backbone,
+    BackboneRef,
+    DataError,
+    Example,
+    ModelError,
+    PrefixShape,
+    Vocabulary,
+    closest,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +156,10 @@ class FakeTextEncoder:
     def tokenize(self, examples: Sequence[Example]) -> list[list[int]]:
         """Return the bucket numbers of each text's words, at least one and at most 256."""
         return [_tokens(text) for text in examples]
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the buckets; the one that stands for a text without a word also stands for a hidden word."""
+        return Vocabulary(_BUCKETS, mask=_NO_WORDS, special=frozenset({_NO_WORDS}))
 
     def collate(self, prepared: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Return ``input_ids`` and ``attention_mask``, int64, shape (batch, longest)."""
@@ -360,6 +374,13 @@ def _network() -> torch.nn.Module:
             if found is not None:
                 mean = mean + found(mean)
             return torch.nn.functional.normalize(mean + torch.tanh(self.dense(mean)), dim=-1)
+
+        def hidden(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            vectors = self.words(input_ids[attention_mask.bool()])
+            return torch.as_tensor(vectors + torch.tanh(self.dense(vectors)))
+
+        def word_table(self) -> torch.Tensor:
+            return self.words.weight
 
     return Network()
 
