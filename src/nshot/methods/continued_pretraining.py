@@ -72,7 +72,7 @@ class ContinuedPretraining(LoopOptions, Method):
 
     then: str = "linear_probe"
     """The method that is fitted with the network afterwards."""
-    then_options: Options = Field(default_factory=dict)
+    then_options: Options = Field(default={})
     """Its options, such as {"strength": 4}."""
     objective: Literal["masked", "twins"] = "masked"
     """What the network learns from the texts."""

@@ -58,7 +58,7 @@ class SelfTraining(Method):
 
     base: str = "linear_probe"
     """The method that is teacher and student."""
-    base_options: Options = Field(default_factory=dict)
+    base_options: Options = Field(default={})
     """Its options, such as {"epochs": 3}."""
     rounds: int = Field(default=2, ge=1)
     """How often a student is fitted; each becomes the next one's teacher."""

@@ -60,10 +60,10 @@ class Tuned(Method):
 
     method: str = "full_finetune"
     """The method whose options are chosen."""
-    grid: Options = Field(default_factory=dict)
+    grid: Options = Field(default={})
     """For each option the values to try, such as {"learning_rate": [1e-4, 3e-4]}; left out: a third of the method's
     learning rate, and three times as much."""
-    options: Options = Field(default_factory=dict)
+    options: Options = Field(default={})
     """Options of the method that stay as they are."""
     trials: int = Field(default=8, ge=1)
     """The most combinations that are tried, the defaults included."""

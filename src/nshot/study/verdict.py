@@ -460,14 +460,14 @@ def _on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
 def _calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> dict[str, Any]:
     edges = np.linspace(0, 1, bins + 1)
     which = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, bins - 1)
-    records, error = [], 0.0
+    records = []
     for number in range(bins):
         inside = which == number
         count = int(inside.sum())
         if count:
             mean, share = float(confidence[inside].mean()), float(right[inside].mean())
             records.append({"confidence": round(mean, 4), "accuracy": round(share, 4), "count": count})
-            error += count / len(confidence) * abs(mean - share)
+    error = metrics.get("expected_calibration_error").aggregate(np.stack([confidence, right.astype(float)], axis=1))
     return {"ece": round(error, 4), "bins": records}
 
 

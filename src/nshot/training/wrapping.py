@@ -150,7 +150,7 @@ def within(state: State) -> State:
 
 
 def part_of(context: FitContext, number: int, fits: int, doing: str) -> FitContext:
-    """Return the context of one of several fits: progress is that of all, and nobody draws its curve.
+    """Return the context of one of several fits: progress is that of all, checkpoints are its own.
 
     Args:
         context: Of the whole.
@@ -163,7 +163,9 @@ def part_of(context: FitContext, number: int, fits: int, doing: str) -> FitConte
     def progress(done: int, total: int, doing: str = "") -> None:
         context.progress(number * 1000 + round(1000 * done / max(1, total)), fits * 1000, what)
 
-    return replace(context, progress=progress, track=untracked)
+    # Two fits of equal size look the same to whoever goes on with a training that was killed.
+    checkpoints = context.checkpoints / f"fit-{number}" if context.checkpoints else None
+    return replace(context, progress=progress, track=untracked, checkpoints=checkpoints)
 
 
 def examples_seen(predictor: Predictor) -> int:

@@ -100,6 +100,24 @@ def test_groups_are_never_on_both_sides():
     assert all(len(part) == 8 for part in parts)
 
 
+def test_no_two_fits_share_their_checkpoints(tmp_path):
+    task, train, _, backbone = heaps()
+    folders = []
+
+    class Watching(type(build("prototypes"))):
+        def fit(self, task, train, pool, backbone, context):
+            folders.append(context.checkpoints)
+            return super().fit(task, train, pool, backbone, context)
+
+    from nshot.training.trials import choose
+
+    here = dataclasses.replace(context(task), checkpoints=tmp_path)
+    choose([Watching(), Watching(sharpness=3.0)], task, train, train, backbone, here)
+
+    assert len(set(folders)) == 10
+    assert {folder.parent for folder in folders} == {tmp_path}
+
+
 def test_it_is_of_the_kind_of_its_method():
     probe = build("tuned", {"method": "linear_probe", "grid": GRID})
     network = build("tuned", {"method": "lora"})
