@@ -52,7 +52,6 @@ class Contrastive(LoopOptions, Method):
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
-    by_default: ClassVar[bool] = False
 
     learning_rate: float = Field(default=2e-4, gt=0)
     """The highest learning rate of the network's weights."""

@@ -57,7 +57,7 @@ class StudyOptions(Spec):
     methods: tuple[str, ...] = ()
     """Methods to compare; the usual ones that fit the task unless named. Repeat, or separate by commas."""
     also: tuple[str, ...] = ()
-    """Methods to compare besides the usual ones, such as contrastive or from_scratch."""
+    """Methods to compare besides the usual ones, such as ia3 or from_scratch."""
     without: tuple[str, ...] = ()
     """Methods to leave out."""
     set: tuple[str, ...] = ()
