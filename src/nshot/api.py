@@ -506,7 +506,11 @@ class Model:
             name: What people call the model.
         """
         settings = self._predictor.state().settings
-        trainings = dict(_trainings(settings))
+        trainings: dict[str, dict[str, Any]] = {}
+        for place, training in _trainings(settings):
+            # A method that wraps another one counts the other's training in its own.
+            if all(training["losses"] != known["losses"] for known in trainings.values()):
+                trainings[place] = training
         if not trainings:
             return None
         record: dict[str, Any] = {

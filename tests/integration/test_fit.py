@@ -79,6 +79,12 @@ def test_a_training_is_told_on_standard_output_and_has_a_page(fitting, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "tickets.csv"]
 
 
+def test_a_method_around_another_tells_its_training_once(fitting, tmp_path):
+    around = ["tuned" if part == "full_finetune" else part for part in fitting]
+    called = succeeded(*around, "--set", "grid={epochs=[1, 2]}", "--set", "options={batch_size=30}", "--set", "trials=2")
+    assert called.out.count("steps, ") == 1
+
+
 def test_a_training_is_told_as_json(fitting, tmp_path):
     shown = succeeded(*fitting, "--set", "epochs=2", "--json", "--quiet").json()
     assert shown["examples_per_second"] > 0
