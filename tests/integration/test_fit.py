@@ -81,7 +81,9 @@ def test_a_training_is_told_on_standard_output_and_has_a_page(fitting, tmp_path)
 
 def test_a_method_around_another_tells_its_training_once(fitting, tmp_path):
     around = ["tuned" if part == "full_finetune" else part for part in fitting]
-    called = succeeded(*around, "--set", "grid={epochs=[1, 2]}", "--set", "options={batch_size=30}", "--set", "trials=2")
+    called = succeeded(
+        *around, "--set", "grid={epochs=[1, 2]}", "--set", "options={batch_size=30}", "--set", "trials=2"
+    )
     assert called.out.count("steps, ") == 1
 
 
