@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -691,7 +690,7 @@ def fit_dataset(
         NshotError: The method cannot do this.
     """
     from nshot.backbones.precision import available_threads, measured
-    from nshot.training.distributed import is_main_process
+    from nshot.training.distributed import is_main_process, launched
 
     watch = watch or Unwatched()
     method = _method_to_fit(options)
@@ -726,7 +725,7 @@ def fit_dataset(
         "precision": context.precision,
         "threads": threads,
         "device": device,
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": launched(),
         "data fingerprint": train.fingerprint,
         "torch": version("torch"),
     }
@@ -847,8 +846,8 @@ def _long_fit(
 
     key = unfinished.key_of(decisive)
     name = f"{method.method_name()}-{Path(data_name).stem}"
-    _, version_, chosen = decisive["method"]
-    facts = {"method": method.method_name(), "version": version_, **chosen, "data": data_name}
+    chosen = method.model_dump(mode="json")
+    facts = {"method": method.method_name(), "version": method.version, **chosen, "data": data_name}
     facts |= {name: value for name, value in decisive.items() if not isinstance(value, list | Mapping)}
     entries = options.track if is_main_process() else ()
     keeps = out is not None and method.trains_network

@@ -44,7 +44,8 @@ def command(
     from nshot.data.reading import stream_inputs
     from nshot.data.writing import writing
 
-    os.environ.update({**FEW_COMPILED_PRODUCTS, **os.environ})
+    for name, value in FEW_COMPILED_PRODUCTS.items():
+        os.environ.setdefault(name, value)
     loaded = api.load(model, threads=threads)
     stream = stream_inputs(data, loaded.about.text_columns, ReadOptions.parse(given(values)))
     done = 0

@@ -157,7 +157,7 @@ class ContinuedPretraining(LoopOptions, Method):
         from nshot.training import classifier, encoders
         from nshot.training.wrapping import Wrapped, within
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
+        source = classifier.reopened(state, open_backbone)
         adapted = encoders.adapted(source, encoders.of_tensors(state.tensors))
 
         def opened(ref: BackboneRef) -> Backbone:

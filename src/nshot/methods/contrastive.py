@@ -122,6 +122,6 @@ class Contrastive(LoopOptions, Method):
         from nshot.training.contrastive import TunedProbe
         from nshot.training.head import LinearHead
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
+        source = classifier.reopened(state, open_backbone)
         encoder = encoders.adapted(source, encoders.of_tensors(state.tensors))
         return TunedProbe(task, encoder, LinearHead.restore(state), state)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _EPOCHS = 15.0
 _FEWEST_STEPS = 100
-_NETWORK = "network."
-"""Before the names of the network's weights among the saved tensors."""
 
 
 class FromScratch(TrainingOptions, Method):
@@ -82,48 +80,27 @@ class FromScratch(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import classifier, frozen, supervised
+        from nshot.training import classifier, supervised
         from nshot.training.loop import Group
 
         source = classifier.trainable(backbone)
-        classes, codes = frozen.numbered(train.labelled_targets())
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             network = classifier.Classifier(source.random_module(context.seed), start)
             classifier.set_dropout(network, self.dropout)
             return network, [Group(list(network.parameters()))]
 
-        labelled = supervised.Labelled(
-            task,
-            classes,
-            codes,
-            # A network that knows nothing has no features: the head starts at zero, with the frequencies of classes.
-            features=np.zeros((len(codes), source.width), dtype=np.float32),
-            prepared=source.tokenize(train.examples),
-            collate=source.collate,
-            groups=train.groups,
-        )
-        trained = supervised.fit(labelled, build, self._with_epochs(len(codes)), self.learning_rate, context)
-        weights = classifier.changed(source, trained.network.encoder)
-        settings = {
-            "classes": list(classes),
-            "backbone": source.ref.as_json(),
-            "training": trained.training,
-            "chosen": trained.chosen,
-        }
-        tensors = {_NETWORK + name: value for name, value in weights.items()}
-        state = State(settings, tensors | trained.network.head_for_unit_vectors())
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        # A network that knows nothing has no features: the head starts at zero, with the frequencies of classes.
+        nothing = np.zeros((len(train), source.width), dtype=np.float32)
+        labelled = supervised.Labelled.of(task, train, source, nothing)
+        trained = supervised.fit(labelled, build, self._with_epochs(len(train)), self.learning_rate, context)
+        return supervised.fine_tuned(task, source, trained, self.label_smoothing)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
-        from nshot.training import classifier
+        from nshot.training import supervised
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
-        weights = {
-            name.removeprefix(_NETWORK): value for name, value in state.tensors.items() if name.startswith(_NETWORK)
-        }
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return supervised.restored(task, state, open_backbone, self.label_smoothing)
 
     def _with_epochs(self, n_labels: int) -> FromScratch:
         if self.epochs is not None:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from nshot.training.classifier import Classifier
     from nshot.training.logistic import Logistic
 
-_NETWORK = "network."
-"""Before the names of the network's weights among the saved tensors."""
-
 
 class FullFinetune(TrainingOptions, Method):
     """Train the whole network and a linear head on the labels.
@@ -76,11 +73,10 @@ class FullFinetune(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import classifier, frozen, supervised
+        from nshot.training import classifier, supervised
         from nshot.training.loop import Group
 
         source = classifier.trainable(backbone)
-        classes, codes = frozen.numbered(train.labelled_targets())
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             network = classifier.Classifier(source.module(), start)
@@ -90,33 +86,12 @@ class FullFinetune(TrainingOptions, Method):
             head = Group(list(network.head.parameters()), rate=self.head_rate)
             return network, [*supervised.layered(encoder, trained, self.layer_decay), head]
 
-        labelled = supervised.Labelled(
-            task,
-            classes,
-            codes,
-            features=frozen.embed(source, train.examples),
-            prepared=source.tokenize(train.examples),
-            collate=source.collate,
-            groups=train.groups,
-        )
+        labelled = supervised.Labelled.of(task, train, source)
         trained = supervised.fit(labelled, build, self, self.learning_rate, context)
-        weights = classifier.changed(source, trained.network.encoder)
-        settings = {
-            "classes": list(classes),
-            "backbone": source.ref.as_json(),
-            "training": trained.training,
-            "chosen": trained.chosen,
-        }
-        tensors = {_NETWORK + name: value for name, value in weights.items()}
-        state = State(settings, tensors | trained.network.head_for_unit_vectors())
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return supervised.fine_tuned(task, source, trained, self.label_smoothing)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
-        from nshot.training import classifier
+        from nshot.training import supervised
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
-        weights = {
-            name.removeprefix(_NETWORK): value for name, value in state.tensors.items() if name.startswith(_NETWORK)
-        }
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return supervised.restored(task, state, open_backbone, self.label_smoothing)

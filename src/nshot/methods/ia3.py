@@ -26,6 +26,7 @@ from nshot.training.options import TrainingOptions
 if TYPE_CHECKING:
     from nshot.training.classifier import Classifier, TrainableEncoder
     from nshot.training.logistic import Logistic
+    from nshot.training.loop import Group
 
 
 class Ia3(TrainingOptions, Method):
@@ -73,44 +74,26 @@ class Ia3(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import adapters, classifier, frozen, supervised
-        from nshot.training.loop import Group
+        from nshot.training import adapters, classifier, supervised
 
         source = classifier.trainable(backbone)
-        classes, codes = frozen.numbered(train.labelled_targets())
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             bare = source.module()
             classifier.set_dropout(bare, self.dropout)
             encoder = adapters.with_scales(bare, target_modules=self.target_modules)
-            network = classifier.Classifier(encoder, start)
-            return network, [Group([parameter for parameter in network.parameters() if parameter.requires_grad])]
+            return supervised.with_head(encoder, start)
 
-        labelled = supervised.Labelled(
-            task,
-            classes,
-            codes,
-            features=frozen.embed(source, train.examples),
-            prepared=source.tokenize(train.examples),
-            collate=source.collate,
-            groups=train.groups,
-        )
+        labelled = supervised.Labelled.of(task, train, source)
         trained = supervised.fit(labelled, build, self, self.learning_rate, context)
         config, tensors = adapters.adapter_state(trained.network.encoder)
-        settings = {
-            "classes": list(classes),
-            "backbone": source.ref.as_json(),
-            "adapter": config,
-            "training": trained.training,
-            "chosen": trained.chosen,
-        }
-        return self._predictor(task, source, State(settings, {**tensors, **trained.network.head_for_unit_vectors()}))
+        return self._predictor(task, source, trained.state(source.ref, tensors, adapter=config))
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
         from nshot.training import classifier
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
+        source = classifier.reopened(state, open_backbone)
         return self._predictor(task, source, state)
 
     def _predictor(self, task: Task, source: TrainableEncoder, state: State) -> Predictor:

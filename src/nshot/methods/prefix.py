@@ -31,6 +31,7 @@ from nshot.training.options import TrainingOptions
 if TYPE_CHECKING:
     from nshot.training.classifier import Classifier
     from nshot.training.logistic import Logistic
+    from nshot.training.loop import Group
 
 
 _SPREAD = 0.1
@@ -92,8 +93,7 @@ class Prefix(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import adapters, classifier, frozen, supervised
-        from nshot.training.loop import Group
+        from nshot.training import adapters, classifier, supervised
 
         source = classifier.trainable(backbone)
         taking, shape = _taking_a_prefix(backbone)
@@ -102,36 +102,19 @@ class Prefix(TrainingOptions, Method):
                 f"A prefix of length {self.length} was asked for, and {source.ref.name} has positions for "
                 f"{shape.longest} besides a text. Set length to {shape.longest} or less."
             )
-        classes, codes = frozen.numbered(train.labelled_targets())
         generator = np.random.default_rng(context.seed)
         drawn = generator.normal(0.0, _SPREAD, (self.length, shape.layers * 2 * shape.hidden)).astype(np.float32)
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             encoder = taking.prefixed_module(drawn)
             classifier.set_dropout(encoder, self.dropout)
-            network = classifier.Classifier(encoder, start)
-            return network, [Group([parameter for parameter in network.parameters() if parameter.requires_grad])]
+            return supervised.with_head(encoder, start)
 
-        labelled = supervised.Labelled(
-            task,
-            classes,
-            codes,
-            features=frozen.embed(source, train.examples),
-            prepared=source.tokenize(train.examples),
-            collate=source.collate,
-            groups=train.groups,
-        )
+        labelled = supervised.Labelled.of(task, train, source)
         trained = supervised.fit(labelled, build, self, self.learning_rate, context)
         (prefix,) = (each for each in trained.network.encoder.parameters() if each.requires_grad)
         config, tensors = adapters.prefix_state(prefix.detach().cpu().numpy().copy(), shape)
-        settings = {
-            "classes": list(classes),
-            "backbone": source.ref.as_json(),
-            "adapter": config,
-            "training": trained.training,
-            "chosen": trained.chosen,
-        }
-        return self._predictor(task, taking, State(settings, {**tensors, **trained.network.head_for_unit_vectors()}))
+        return self._predictor(task, taking, trained.state(source.ref, tensors, adapter=config))
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""

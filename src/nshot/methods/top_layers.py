@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -30,9 +31,6 @@ from nshot.training.options import TrainingOptions
 if TYPE_CHECKING:
     from nshot.training.classifier import Classifier
     from nshot.training.logistic import Logistic
-
-_NETWORK = "network."
-"""Before the names of the network's weights among the saved tensors."""
 
 
 class TopLayers(TrainingOptions, Method):
@@ -89,12 +87,11 @@ class TopLayers(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import activations, classifier, frozen, supervised
+        from nshot.training import activations, classifier, supervised
         from nshot.training.loop import Group
 
         source = classifier.trainable(backbone)
         split = self._split(backbone)
-        classes, codes = frozen.numbered(train.labelled_targets())
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             network = classifier.Classifier(split.upper(), start)
@@ -102,37 +99,17 @@ class TopLayers(TrainingOptions, Method):
             upper = [parameter for parameter in network.encoder.parameters() if parameter.requires_grad]
             return network, [Group(upper), Group(list(network.head.parameters()), rate=self.head_rate)]
 
-        with activations.kept(split, source.tokenize(train.examples), context) as states:
-            labelled = supervised.Labelled(
-                task,
-                classes,
-                codes,
-                features=frozen.embed(source, train.examples),
-                prepared=states,
-                collate=split.collate,
-                groups=train.groups,
-            )
+        rows = supervised.Labelled.of(task, train, source)
+        with activations.kept(split, rows.prepared, context) as states:
+            labelled = replace(rows, prepared=states, collate=split.collate)
             trained = supervised.fit(labelled, build, self, self.learning_rate, context)
-        weights = classifier.changed(source, trained.network.encoder)
-        settings = {
-            "classes": list(classes),
-            "backbone": source.ref.as_json(),
-            "training": trained.training,
-            "chosen": trained.chosen,
-        }
-        tensors = {_NETWORK + name: value for name, value in weights.items()}
-        state = State(settings, tensors | trained.network.head_for_unit_vectors())
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return supervised.fine_tuned(task, source, trained, self.label_smoothing)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
-        from nshot.training import classifier
+        from nshot.training import supervised
 
-        source = classifier.trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
-        weights = {
-            name.removeprefix(_NETWORK): value for name, value in state.tensors.items() if name.startswith(_NETWORK)
-        }
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return supervised.restored(task, state, open_backbone, self.label_smoothing)
 
     def _split(self, backbone: Backbone | None) -> Split:
         if backbone is None or not isinstance(backbone, Splits):

@@ -1,4 +1,4 @@
-"""The mean of the weights of several steps.
+"""The mean of the weights of several steps, or of the first ones and the last.
 
 Close to the end of a training the weights wander around a point that is better than any of them; their mean is near it
 (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
@@ -6,7 +6,8 @@ Close to the end of a training the weights wander around a point that is better 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -50,3 +51,16 @@ class RunningAverage:
         """Give the parameters their means, where there are any."""
         for parameter, mean in zip(self.parameters, self.means, strict=False):
             parameter.copy_(mean)
+
+
+@contextmanager
+def drawn_back(parameters: Sequence[nn.Parameter], share: float) -> Iterator[None]:
+    """Let parameters end this share of the way back from where they are at the end to where they were before.
+
+    Source: Wortsman et al. 2022, https://arxiv.org/abs/2109.01903.
+    """
+    before = [parameter.detach().clone() for parameter in parameters] if share else []
+    yield
+    with torch.no_grad():
+        for parameter, value in zip(parameters if before else [], before, strict=True):
+            parameter.lerp_(value.to(parameter.device), share)

@@ -24,7 +24,6 @@ _WINDOW_STEPS = 8
 _FEWEST_WINDOWS = 4
 """Windows there must be in an epoch before anything is sorted: in fewer, the same examples would meet every time."""
 
-_EPOCHS_AT_64 = 15
 _FEWEST_STEPS = 30
 
 Step: TypeAlias = Sequence[Sequence[int]]
@@ -83,21 +82,22 @@ class Schedule:
         return shuffled_steps(lengths, batch_size=self.batch_size, steps=self.steps, seed=seed)
 
 
-def schedule(n: int, *, epochs: float | None, batch_size: int) -> Schedule:
+def schedule(n: int, *, epochs: float | None, batch_size: int, epochs_at_64: float = 15) -> Schedule:
     """Return the steps for n examples; a batch is never larger than n.
 
     Args:
         n: Number of examples.
-        epochs: Passes over them; None: 15 at 64 examples, half as many for every 16 times more (8 at 770, 4 at
-            10,000), and never fewer than 30 steps.
+        epochs: Passes over them; None: `epochs_at_64` at 64 examples, half as many for every 16 times more (of 15: 8 at
+            770, 4 at 10,000), and never fewer than 30 steps.
         batch_size: Examples in a step, where there are as many.
+        epochs_at_64: See `epochs`.
     """
     if n == 0:
         return Schedule(batch_size, 0)
     batch = min(batch_size, n)
     if epochs is not None:
         return Schedule(batch, max(1, math.ceil(epochs * n / batch)))
-    usual = _EPOCHS_AT_64 * (64 / n) ** 0.25
+    usual = epochs_at_64 * (64 / n) ** 0.25
     return Schedule(batch, max(_FEWEST_STEPS, math.ceil(usual * n / batch)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nshot.core import Backbone, Embeds, Example, Prediction, State, Task, Trains, UnsupportedError
+from nshot.core import Backbone, BackboneRef, Embeds, Example, Prediction, State, Task, Trains, UnsupportedError
 from nshot.training import logistic
 from nshot.training.frozen import Encoder, answers, encoder
 from nshot.training.logistic import Logistic
@@ -115,6 +115,11 @@ def trainable(backbone: Backbone | None) -> TrainableEncoder:
     if not isinstance(found, Trains):
         raise UnsupportedError(f"A backbone that trains is needed; {found.ref.name} does not.")
     return found
+
+
+def reopened(state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> TrainableEncoder:
+    """Return the backbone that a saved `state` names."""
+    return trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ pairs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from nshot.core import Embeds, Prediction, State, Task
+from nshot.training import batching
 from nshot.training.batching import MICRO_BATCH_TOKENS, Batch, Schedule, micro_batches
 from nshot.training.head import LinearHead
 from nshot.training.losses import Loss
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nshot.core import Example
     from nshot.training.rowwise import Array
 
-_FEWEST_STEPS = 30
 _EPOCHS_AT_64 = 7.5
 _FEWEST_PER_CLASS = 4
 """Examples of a class in a step, where the class has as many."""
@@ -43,13 +42,7 @@ def schedule(n: int, *, epochs: float | None, batch_size: int) -> Schedule:
             (4 at 770, 2 at 10,000), and never fewer than 30 steps.
         batch_size: The most examples in a step.
     """
-    if n == 0:
-        return Schedule(batch_size, 0)
-    batch = min(n, batch_size)
-    if epochs is not None:
-        return Schedule(batch, max(1, math.ceil(epochs * n / batch)))
-    usual = _EPOCHS_AT_64 * (64 / n) ** 0.25
-    return Schedule(batch, max(_FEWEST_STEPS, math.ceil(usual * n / batch)))
+    return batching.schedule(n, epochs=epochs, batch_size=batch_size, epochs_at_64=_EPOCHS_AT_64)
 
 
 def balanced_steps(codes: Array, lengths: Sequence[int], *, plan: Schedule, seed: int) -> list[list[list[int]]]:

@@ -28,6 +28,11 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def launched() -> int:
+    """Return how many processes were launched together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @dataclass(frozen=True)
 class Processes:
     """The processes of a training; on its own, the only one.
@@ -136,7 +141,7 @@ def processes(device: str) -> Processes:
         UnsupportedError: They were launched in a way that is not supported.
         TrainingError: They cannot be connected.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched() == 1:
         return Processes(device)
     for flag, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
         if os.environ.get(flag, "").lower() in {"1", "true"}:
@@ -155,7 +160,7 @@ def processes(device: str) -> Processes:
         raise TrainingError(f"The processes that train together cannot be connected: {error}") from None
     if state.num_processes == 1 or state.device.type != kind:
         raise TrainingError(
-            f"{os.environ['WORLD_SIZE']} processes were launched to train on {kind}, and accelerate connected "
+            f"{launched()} processes were launched to train on {kind}, and accelerate connected "
             f"{state.num_processes} on {state.device.type}. Give --device {state.device.type}, or launch one process."
         )
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", state.num_processes))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from nshot.core import Backbone, Embeds, Trains, UnsupportedError
 from nshot.training import loop
+from nshot.training.averaging import drawn_back
 from nshot.training.batching import Batch, Step
 from nshot.training.losses import Loss
 
@@ -52,26 +52,16 @@ def train(
     Raises:
         TrainingError: The training diverged.
     """
-    before = [parameter.detach().clone() for parameter in encoder] if options.keep else []
-    record = loop.train(
-        network,
-        plan,
-        groups=[loop.Group(encoder), *([besides] if besides else [])],
-        batch=batch,
-        loss=loss,
-        settings=loop.TrainingSettings(
-            learning_rate,
-            weight_decay=options.weight_decay,
-            warmup=options.warmup,
-            clip_norm=options.clip_norm,
-            average=options.average,
-        ),
-        context=context,
-    )
-    with torch.no_grad():
-        for parameter, value in zip(encoder if before else [], before, strict=True):
-            parameter.lerp_(value.to(parameter.device), options.keep)
-    return record
+    with drawn_back(encoder, options.keep):
+        return loop.train(
+            network,
+            plan,
+            groups=[loop.Group(encoder), *([besides] if besides else [])],
+            batch=batch,
+            loss=loss,
+            settings=options.settings(learning_rate),
+            context=context,
+        )
 
 
 def adapted(source: Trains, weights: Mapping[str, np.ndarray]) -> Encoder:

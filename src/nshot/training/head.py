@@ -125,19 +125,14 @@ def fit_head(
     log_prior = np.log(np.bincount(codes, weights=worth, minlength=len(classes)) / worth.sum())
     share = selection.prior_share(selected.scores, log_prior, judge)
     factor = selection.calibration(selected.scores + share * log_prior, codes[selected.held])
-    model = selected.model
-    return LinearHead(
-        classes,
-        (model.coefficients * (scale * factor)).astype(np.float32),
-        ((model.offsets + share * log_prior) * factor).astype(np.float32),
-        {
-            "strength": model.strength,
-            "prior_share": share,
-            "calibration": factor,
-            "held_out": len(selected.held),
-            "judged": {f"{c:g}": round(score, 6) for c, score in selected.judged.items()},
-        },
-    )
+    chosen = {
+        "strength": selected.model.strength,
+        "prior_share": share,
+        "calibration": factor,
+        "held_out": len(selected.held),
+        "judged": {f"{c:g}": round(score, 6) for c, score in selected.judged.items()},
+    }
+    return _assembled(classes, selected.model, scale, log_prior, chosen)
 
 
 def refit_head(head: LinearHead, features: Array, targets: Sequence[str]) -> LinearHead:
@@ -166,10 +161,18 @@ def refit_head(head: LinearHead, features: Array, targets: Sequence[str]) -> Lin
         strength=chosen["strength"],
         weights=logistic.balanced_weights(codes),
     )
+    return _assembled(classes, model, scale, log_prior, chosen)
+
+
+def _assembled(
+    classes: tuple[str, ...], model: logistic.Logistic, scale: float, log_prior: Array, chosen: dict[str, Any]
+) -> LinearHead:
+    """Return the head for features as they come: `scale`, class frequencies and calibration go into its numbers."""
+    share, factor = chosen["prior_share"], chosen["calibration"]
     return LinearHead(
         classes,
-        (model.coefficients * (scale * chosen["calibration"])).astype(np.float32),
-        ((model.offsets + chosen["prior_share"] * log_prior) * chosen["calibration"]).astype(np.float32),
+        (model.coefficients * (scale * factor)).astype(np.float32),
+        ((model.offsets + share * log_prior) * factor).astype(np.float32),
         chosen,
     )
 

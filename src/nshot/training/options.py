@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from nshot.spec import Spec
+
+if TYPE_CHECKING:
+    from nshot.training.loop import TrainingSettings
 
 
 class LoopOptions(Spec):
@@ -26,6 +31,19 @@ class LoopOptions(Spec):
     """Share of the steps, at the end, over whose weights the final weights are averaged."""
     keep: float = Field(default=0.0, ge=0, lt=1)
     """How far the final weights are drawn back to those that training started from."""
+
+    def settings(self, learning_rate: float, *, stop_after: int | None = None) -> TrainingSettings:
+        """Return what the loop is told of these options; drawing back is left to `averaging.drawn_back`."""
+        from nshot.training.loop import TrainingSettings
+
+        return TrainingSettings(
+            learning_rate,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            clip_norm=self.clip_norm,
+            average=self.average,
+            stop_after=stop_after,
+        )
 
 
 class TrainingOptions(LoopOptions):

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from nshot.core import FitContext, Task
-from nshot.training import batching, frozen, losses, selection
-from nshot.training.classifier import Classifier, soft_start
+from nshot.core import Backbone, BackboneRef, Dataset, FitContext, State, Task
+from nshot.training import batching, encoders, frozen, losses, selection
+from nshot.training.averaging import drawn_back
+from nshot.training.classifier import Classifier, FineTuned, TrainableEncoder, changed, reopened, soft_start
 from nshot.training.logistic import Logistic
-from nshot.training.loop import Group, TrainingRecord, TrainingSettings, Watch, train
+from nshot.training.loop import Group, TrainingRecord, Watch, train
 from nshot.training.options import TrainingOptions
 from nshot.training.rowwise import softmax
 
@@ -51,6 +52,22 @@ class Labelled:
     collate: Callable[[Sequence[Any]], Mapping[str, torch.Tensor]]
     groups: Sequence[Hashable] | None = None
 
+    @classmethod
+    def of(cls, task: Task, train: Dataset, source: TrainableEncoder, features: Array | None = None) -> Labelled:
+        """Return the rows of `train` as the network of `source` takes them.
+
+        Args:
+            task: What is asked.
+            train: n labelled examples.
+            source: Prepares them, and computes the features.
+            features: What the head starts from instead, shape (n, width).
+        """
+        classes, codes = frozen.numbered(train.labelled_targets())
+        if features is None:
+            features = frozen.embed(source, train.examples)
+        prepared = source.tokenize(train.examples)
+        return cls(task, classes, codes, features, prepared, source.collate, train.groups)
+
     def part(self, rows: Array) -> Labelled:
         """Return these rows only, the classes staying all."""
         return replace(
@@ -67,14 +84,33 @@ class Trained:
     """A trained classifier.
 
     Attributes:
+        classes: The labels in the order of the head's scores.
         network: In evaluation mode; with one class only, untrained.
         training: Json-able: how the training went, None where there was nothing to train.
         chosen: Json-able: what was chosen inside the labels.
     """
 
+    classes: tuple[str, ...]
     network: Classifier
     training: dict[str, Any] | None
     chosen: dict[str, Any] = field(default_factory=dict)
+
+    def state(self, ref: BackboneRef, tensors: Mapping[str, np.ndarray], **more: Any) -> State:
+        """Return what is saved of it.
+
+        Args:
+            ref: Of the backbone that was trained.
+            tensors: What of it has changed; the head is added.
+            more: Further settings, json-able.
+        """
+        settings = {
+            "classes": list(self.classes),
+            "backbone": ref.as_json(),
+            **more,
+            "training": self.training,
+            "chosen": self.chosen,
+        }
+        return State(settings, {**tensors, **self.network.head_for_unit_vectors()})
 
 
 def fit(
@@ -86,12 +122,33 @@ def fit(
         TrainingError: The training diverged.
     """
     if len(labelled.classes) < 2:
-        return Trained(build(_start(labelled))[0], None)
+        return Trained(labelled.classes, build(_start(labelled))[0], None)
     fraction, chosen = (
         _stop_early(labelled, build, options, learning_rate, context) if options.early_stopping else (1.0, {})
     )
     network, record = _train(labelled, build, options, learning_rate, context, fraction=fraction)
-    return Trained(network, record.as_json(), chosen)
+    return Trained(labelled.classes, network, record.as_json(), chosen)
+
+
+def fine_tuned(task: Task, source: TrainableEncoder, trained: Trained, label_smoothing: float) -> FineTuned:
+    """Return the predictor of a network whose own weights were trained; its state holds those that have changed."""
+    weights = changed(source, trained.network.encoder)
+    state = trained.state(source.ref, encoders.as_tensors(weights))
+    return FineTuned(task, source.adapted(weights), label_smoothing, state)
+
+
+def restored(
+    task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone], label_smoothing: float
+) -> FineTuned:
+    """Return the predictor of `fine_tuned` whose `state` was saved."""
+    source = reopened(state, open_backbone)
+    return FineTuned(task, source.adapted(encoders.of_tensors(state.tensors)), label_smoothing, state)
+
+
+def with_head(encoder: nn.Module, start: Logistic) -> tuple[Classifier, list[Group]]:
+    """Return the head `start` on `encoder`, and what is trained: the head, and what of the encoder wants a gradient."""
+    network = Classifier(encoder, start)
+    return network, [Group([parameter for parameter in network.parameters() if parameter.requires_grad])]
 
 
 def layered(encoder: nn.Module, trained: Sequence[nn.Parameter], decay: float) -> list[Group]:
@@ -138,30 +195,22 @@ def _train(
     network, groups = build(_start(labelled))
     plan = batching.schedule(len(labelled.codes), epochs=options.epochs, batch_size=options.batch_size)
     trained = [parameter for group in groups for parameter in group.parameters]
-    before = [parameter.detach().clone() for parameter in trained] if options.keep else []
     numbers = {math.ceil(plan.steps * (k + 1) / _LOOKS): k for k in range(_LOOKS)}
     watch = Watch(frozenset(numbers), lambda step: look(network, numbers[step])) if look else None
-    record = train(
-        network,
-        plan.plan([len(item) for item in labelled.prepared], context.seed),
-        groups=groups,
-        batch=batching.labelled_batches(labelled.collate, labelled.prepared, labelled.codes),
-        loss=losses.cross_entropy(options.label_smoothing),
-        settings=TrainingSettings(
-            learning_rate,
-            weight_decay=options.weight_decay,
-            warmup=options.warmup,
-            clip_norm=options.clip_norm,
-            average=options.average,
-            stop_after=math.ceil(plan.steps * fraction) if fraction < 1 else None,
-        ),
-        context=context,
-        chance=losses.chance_loss(labelled.codes, len(labelled.classes), options.label_smoothing),
-        watch=watch,
-    )
-    with torch.no_grad():
-        for parameter, value in zip(trained if before else [], before, strict=True):
-            parameter.lerp_(value.to(parameter.device), options.keep)
+    with drawn_back(trained, options.keep):
+        record = train(
+            network,
+            plan.plan([len(item) for item in labelled.prepared], context.seed),
+            groups=groups,
+            batch=batching.labelled_batches(labelled.collate, labelled.prepared, labelled.codes),
+            loss=losses.cross_entropy(options.label_smoothing),
+            settings=options.settings(
+                learning_rate, stop_after=math.ceil(plan.steps * fraction) if fraction < 1 else None
+            ),
+            context=context,
+            chance=losses.chance_loss(labelled.codes, len(labelled.classes), options.label_smoothing),
+            watch=watch,
+        )
     return network, record
 
 
