@@ -151,6 +151,12 @@ class Evidence:
             n_test=self.fold_sizes[1],
         )
 
+    def target_words(self, found: Estimate, n_labels: int) -> str:
+        """Return what a number speaks for; in k-fold no single model was tested on all rows."""
+        if self.design.kind == "kfold" and n_labels > 0 and found.target == "this model":
+            return "a fresh draw"
+        return found.target
+
     def rho(self, n_labels: int) -> float:
         """Return which share of its pool a training subset is."""
         return n_labels / self.design.n_train

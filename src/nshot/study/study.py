@@ -22,9 +22,9 @@ from nshot.study.execute import Clock, Execution, Outcome, fit_request
 from nshot.study.files import StudyFolder
 from nshot.study.ledger import Ledger
 from nshot.study.options import StudyOptions
-from nshot.study.pick import reason_to_stop
 from nshot.study.plan import Contender, Skipped, contenders, opened, runs_of
 from nshot.study.process import WorkerProcess
+from nshot.study.racing import reason_to_stop
 from nshot.study.spec import RunSpec
 from nshot.study.verdict import Verdict, conclude
 from nshot.study.watch import Watch

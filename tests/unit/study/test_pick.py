@@ -10,7 +10,8 @@ from nshot.core import Cost, Family
 from nshot.evaluation.comparison import VersusBest
 from nshot.evaluation.intervals import Block
 from nshot.study.options import StudyOptions
-from nshot.study.pick import Rule, Standing, reason_to_stop, rule, standings
+from nshot.study.pick import Rule, Standing, rule, standings
+from nshot.study.racing import reason_to_stop
 
 ACCURACY = metrics.get("accuracy")
 MAE = metrics.get("mae")

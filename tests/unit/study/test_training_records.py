@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from nshot.study.verdict import _training_records
+from nshot.study.answers import training_records
 
 
 def training(losses: list[float], **changes: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class Ledger:
 def test_the_runs_of_the_largest_size_become_one_curve_with_its_spread():
     begun_again = training([3.0, 2.0], restarts=1, learning_rate=4e-5, examples_seen=1440)
     ledger = Ledger(lora={16: [training([9.0])], 60: [training([1.0, 0.5]), training([2.0, 0.5]), begun_again]})
-    (record,) = _training_records(ledger)  # type: ignore[arg-type]
+    (record,) = training_records(ledger)  # type: ignore[arg-type]
     assert record == {
         "candidate": "lora",
         "n_labels": 60,
@@ -45,10 +45,10 @@ def test_the_runs_of_the_largest_size_become_one_curve_with_its_spread():
 
 
 def test_candidates_that_train_nothing_or_were_not_run_are_left_out():
-    assert _training_records(Ledger(majority={60: [None, None]}, lora={})) == []  # type: ignore[arg-type]
+    assert training_records(Ledger(majority={60: [None, None]}, lora={})) == []  # type: ignore[arg-type]
 
 
 def test_runs_that_stopped_at_steps_of_their_own_do_not_blur_the_curve():
     ledger = Ledger(lora={60: [training([1.0, 0.5]), training([2.0], steps=8)]})
-    (record,) = _training_records(ledger)  # type: ignore[arg-type]
+    (record,) = training_records(ledger)  # type: ignore[arg-type]
     assert (record["runs"], record["losses"]) == (2, [1.0, 0.5])
