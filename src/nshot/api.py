@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -203,7 +204,7 @@ def compare(
 
     watch = watch or Unwatched()
     data, resolved, only = _replayed(data, _resolved(CompareOptions, options, more))
-    clock = Clock(resolved.budget)
+    clock = Clock(math.inf if only is not None else resolved.budget)
     inputs = _read(data, resolved, watch)
     work = _study_data(inputs, resolved)
     folder = StudyFolder(_out(data, resolved))
@@ -211,7 +212,7 @@ def compare(
     study: Study | None = None
     try:
         folder.open(work.fingerprint, fresh=resolved.fresh)
-        study = _study(work, resolved, folder, None if only is not None else clock, watch)
+        study = _study(work, resolved, folder, clock, watch)
         folder.record(_plan_record(inputs, resolved, work, study))
         result = study.run(only)
         watch.say("Fitting the model to hand over")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, zip_longest
+from typing import Any, Protocol
 
 from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
 from nshot.evaluation.protocol import Design
 from nshot.study.ledger import Ledger
 from nshot.study.plan import Contender, Skipped
-from nshot.study.process import OutOfTimeError, WorkerProcess
+from nshot.study.process import OutOfTimeError
 from nshot.study.spec import RunSpec
 from nshot.study.watch import Watch
 from nshot.study.worker import Fit, Fitted, TimeTraining
@@ -29,26 +31,49 @@ ReasonToStop = Callable[[Contender, float], "str | None"]
 """``(contender, share of its full number of draws that the rest of the budget can hold)`` -> a reason, or None."""
 
 
-@dataclass
-class Clock:
-    """How much of the budget is left."""
+class Asked(Protocol):
+    """Carries out requests: the worker process, or whatever stands in for it."""
 
-    budget_seconds: float
-    started: float = field(default_factory=time.monotonic)
+    def ask(
+        self, request: Any, *, seconds: float | None, progress: Callable[[int, int, str], None] | None = None
+    ) -> Any:
+        """Carry out a request of `nshot.study.worker` and return its answer; see `WorkerProcess.ask`."""
+
+    def end(self) -> None:
+        """Stop whatever is going on."""
+
+
+class Clock:
+    """How much of the budget is left.
+
+    Args:
+        budget_seconds: How long the study may take; infinite for a replay.
+        now: Tells the time in seconds.
+    """
+
+    def __init__(self, budget_seconds: float = math.inf, now: Callable[[], float] = time.monotonic) -> None:
+        self.budget_seconds = budget_seconds
+        self._now = now
+        self._started = now()
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget at all."""
+        return math.isfinite(self.budget_seconds)
 
     @property
     def spent(self) -> float:
         """Return the seconds since the start."""
-        return time.monotonic() - self.started
+        return self._now() - self._started
 
     def left(self, kept_back: float = 0.0) -> float:
         """Return the seconds left for runs."""
         return self.budget_seconds - _REPORTING_SECONDS - kept_back - self.spent
 
     @property
-    def last_moment(self) -> float:
-        """Return the seconds after which a run in flight is ended."""
-        return self.budget_seconds * _GRACE - self.spent
+    def last_moment(self) -> float | None:
+        """Return the seconds after which a run in flight is ended; None: never."""
+        return self.budget_seconds * _GRACE - self.spent if self.limited else None
 
 
 @dataclass
@@ -73,17 +98,17 @@ class Execution:
         worker: Fits.
         ledger: Takes the runs; those it has already are not run again.
         design: How the data is divided.
-        clock: The budget; None: no clock (a replay).
+        clock: The budget.
         watch: Shown what is going on.
         keep_whole: Keep the predictors fitted on all rows: one of them may be what is handed over.
     """
 
     def __init__(
         self,
-        worker: WorkerProcess,
+        worker: Asked,
         ledger: Ledger,
         design: Design,
-        clock: Clock | None,
+        clock: Clock,
         watch: Watch,
         *,
         keep_whole: bool,
@@ -112,11 +137,11 @@ class Execution:
         self._show(spec)
         request = fit_request(spec, keep=whole and self._keep_whole, latency=whole)
         status, reason, fitted = RunStatus.COMPLETE, None, None
-        started = time.monotonic()
+        started = self._clock.spent
         try:
             fitted = self._worker.ask(
                 request,
-                seconds=self._clock.last_moment if self._clock else None,
+                seconds=self._clock.last_moment,
                 progress=lambda done, total, doing: self._show(spec, done, total, doing),
             )
         except OutOfTimeError as error:
@@ -126,7 +151,7 @@ class Execution:
             status, reason = RunStatus.KILLED, str(error)
         except NshotError as error:
             status, reason = RunStatus.FAILED, str(error)
-        run = _as_run(spec, status, reason, fitted, time.monotonic() - started)
+        run = _as_run(spec, status, reason, fitted, self._clock.spent - started)
         self._ledger.append(run)
         if run.status == RunStatus.COMPLETE:
             self._remember(spec, run)
@@ -141,13 +166,9 @@ class Execution:
         self.outcome.skipped.append(Skipped(spec.candidate.name, spec.n_labels, reason))
 
     def _show(self, spec: RunSpec, done: int = 0, total: int = 0, doing: str = "") -> None:
-        if self._clock is None:
-            self._watch.progress(f"{spec.candidate.name}, n = {spec.n_labels:,}", 0, 0)
-            return
         share = f" {done / total:.0%}" if total else ""
-        self._watch.progress(
-            f"{spec.candidate.name}, n = {spec.n_labels:,}{share}", self._clock.spent, self._clock.budget_seconds
-        )
+        budget = self._clock.budget_seconds if self._clock.limited else 0.0
+        self._watch.progress(f"{spec.candidate.name}, n = {spec.n_labels:,}{share}", self._clock.spent, budget)
 
     # ---------------------------------------------------------------------------------------- many runs
 
@@ -171,7 +192,7 @@ class Execution:
         for repeat in sorted({spec.repeat for spec in further}):
             specs = [spec for spec in further if spec.repeat == repeat]
             expected = sum(self._seconds.get((spec.candidate.name, spec.n_labels), 0.0) for spec in specs)
-            if self._clock is not None and self._clock.spent + expected > share * self._clock.budget_seconds:
+            if self._clock.spent + expected > share * self._clock.budget_seconds:
                 known = all((run := self._ledger.get(spec.key)) and run.status == RunStatus.COMPLETE for spec in specs)
                 if not known:
                     stopped_at = repeat
@@ -214,7 +235,7 @@ class Execution:
         """Execute a run if it fits; return the seconds it would take if it does not."""
         expected = self.expected_seconds(contender, spec.n_labels)
         kept_back = self._kept_back([contender] if spec.n_labels == self._design.n_train else [])
-        fits = self._clock is None or expected <= self._clock.left(kept_back)
+        fits = expected <= self._clock.left(kept_back)
         if not fits and self._ledger.get(spec.key) is None:
             return expected
         self._run(spec)
@@ -253,8 +274,6 @@ class Execution:
             yield from (item for item in row if item is not None)
 
     def _list_left_out(self, left_out: Mapping[tuple[str, int], float]) -> None:
-        if self._clock is None:
-            return
         needed = self._clock.budget_seconds + sum(left_out.values())
         for (name, n), expected in left_out.items():
             reason = f"would take about {_rounded(expected)} more; --budget {_rounded(needed)} holds everything"
@@ -274,7 +293,7 @@ class Execution:
 
     def _affordable(self, contender: Contender) -> float:
         """Return how many more fits on all rows the budget holds; a hold-out has only one."""
-        if self._clock is None or self._design.folds == 1:
+        if self._design.folds == 1:
             return 0.0
         return self._clock.left() / max(0.01, self.expected_seconds(contender, self._design.n_train))
 
@@ -296,8 +315,7 @@ class Execution:
         request = TimeTraining(contender.candidate.method, contender.candidate.options, contender.candidate.backbone)
         self._watch.say(f"Timing {contender.name}")
         try:
-            limit = self._clock.last_moment if self._clock else None
-            self._per_example[contender.name] = self._worker.ask(request, seconds=limit)
+            self._per_example[contender.name] = self._worker.ask(request, seconds=self._clock.last_moment)
         except NshotError:
             self._per_example[contender.name] = 0.0  # its first run will say what is wrong
 

@@ -83,6 +83,7 @@ def more_labels(curve: Curve | None, metric: Metric, n_train: int) -> list[dict[
 def curve_records(
     evidence: Evidence, metric: Metric, curves: Mapping[str, Curve], rows: Sequence[dict[str, Any]], pick: str
 ) -> list[dict[str, Any]]:
+    """Return the points and the band of every candidate's curve, in the order of the leaderboard."""
     records = []
     for row in rows:
         name = row["candidate"]

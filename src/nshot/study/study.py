@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nshot.core import Dataset, Family, NshotError, OptionError, Prediction, Run
 from nshot.evaluation.protocol import Design, design
 from nshot.spec import Method
 from nshot.study.evidence import Entrant, Evidence
-from nshot.study.execute import Clock, Execution, Outcome, fit_request
+from nshot.study.execute import Asked, Clock, Execution, Outcome, fit_request
 from nshot.study.files import StudyFolder
 from nshot.study.ledger import Ledger
 from nshot.study.options import StudyOptions
@@ -136,15 +137,22 @@ class Study:
         data: What to work on.
         options: What to compare and how.
         folder: Where everything is written.
-        clock: The budget, running since the command was given; None: no clock (a replay).
+        clock: The budget, running since the command was given.
         watch: Shown what is going on.
+        worker: Makes what carries out the runs, from the setting and the file for its log.
 
     Raises:
         NshotError: Nothing can be compared; the text says why.
     """
 
     def __init__(
-        self, data: StudyData, options: StudyOptions, folder: StudyFolder, clock: Clock | None, watch: Watch
+        self,
+        data: StudyData,
+        options: StudyOptions,
+        folder: StudyFolder,
+        clock: Clock,
+        watch: Watch,
+        worker: Callable[[Setting, Path], Asked] = WorkerProcess,
     ) -> None:
         self.data = data
         self.options = options
@@ -188,7 +196,7 @@ class Study:
             predictions=folder.predictions,
             models=folder.kept,
         )
-        self._worker = WorkerProcess(self._setting, folder.log)
+        self._worker = worker(self._setting, folder.log)
         self._executed: list[RunSpec] = []
 
     # ---------------------------------------------------------------------------------------- plan
@@ -202,6 +210,10 @@ class Study:
         digest.update(draw.order.tobytes())
         digest.update(draw.test.tobytes())
         return digest.hexdigest()
+
+    def every_run(self, precision: str) -> list[RunSpec]:
+        """Return all runs that unlimited time could hold, for this number format of the network."""
+        return [spec for planned in self._plans(precision) for spec in planned.specs]
 
     def _plans(self, precision: str) -> list[_Planned]:
         division = {(draw.repeat, draw.fold): self._division(draw.repeat, draw.fold) for draw in self.design.draws}
@@ -221,8 +233,7 @@ class Study:
         return prepared
 
     def _progress(self, doing: str) -> None:
-        clock = self._clock
-        self._watch.progress(doing, clock.spent if clock else 0.0, clock.budget_seconds if clock else 0.0)
+        self._watch.progress(doing, self._clock.spent, self._clock.budget_seconds if self._clock.limited else 0.0)
 
     def preview(self) -> list[dict[str, Any]]:
         """Return what would be run, with the time that each run is expected to take; runs nothing but a measurement.
@@ -258,7 +269,7 @@ class Study:
         """Execute the plan as far as the budget goes, and conclude.
 
         Args:
-            only: Keys of the runs to execute, without a clock: a replay. None: plan by the clock.
+            only: Keys of the runs to execute: a replay. None: plan by the clock.
 
         Raises:
             NshotError: Not one run completed.
@@ -273,7 +284,7 @@ class Study:
             execution.cheap(cheap, others_wait=bool(trained))
             execution.trained(trained, lambda who, more: self._reason_to_stop(ledger, execution, who, more))
         else:
-            known = {spec.key: spec for planned in plans for spec in planned.specs}
+            known = {spec.key: spec for spec in self.every_run(prepared.precision)}
             missing = [key for key in only if key not in known]
             if missing:
                 raise OptionError(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +19,12 @@ from nshot.study.worker import Fit, Fitted, TimeTraining
 PLAN = design(["a", "b"] * 100, np.arange(200), seed=0)
 
 
-@dataclass
 class FakeClock(Clock):
     """A clock that only moves when a run takes time."""
 
-    now: float = 0.0
-
-    @property
-    def spent(self) -> float:
-        return self.now
+    def __init__(self, budget_seconds: float) -> None:
+        self.now = 0.0
+        super().__init__(budget_seconds, now=lambda: self.now)
 
 
 @dataclass
@@ -76,11 +72,8 @@ def ledger(tmp_path) -> Ledger:
 
 
 @pytest.fixture
-def wall(monkeypatch) -> FakeClock:
-    """Return the clock that also stands for the wall's."""
-    clock = FakeClock(300.0, started=time.monotonic())
-    monkeypatch.setattr("nshot.study.execute.time.monotonic", lambda: clock.now)
-    return clock
+def wall() -> FakeClock:
+    return FakeClock(300.0)
 
 
 def execution(ledger, worker, clock) -> Execution:
@@ -214,7 +207,7 @@ def test_a_run_that_is_ended_by_the_clock_is_left_out_and_not_recorded(ledger, w
 def test_a_replay_knows_no_clock(ledger, wall):
     worker = FakeWorker(wall, {"full_finetune": 1e6})
     [(_, specs)] = plans(TRAINED)
-    work = execution(ledger, worker, None)
+    work = execution(ledger, worker, Clock())
     work.replay(specs)
     assert [request.key for request in worker.asked] == [spec.key for spec in specs]
 
