@@ -16,13 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nshot.api import Comparison, Model, check, compare, fit, load, plan, write_report
+    from nshot.api import Comparison, Evaluation, Model, check, compare, evaluate, fit, load, plan, write_report
     from nshot.core import Dataset, Interval, NshotError, Prediction, Task
     from nshot.spec import Method
 
 _HOMES = {
     "Comparison": "nshot.api",
     "Dataset": "nshot.core",
+    "Evaluation": "nshot.api",
     "Interval": "nshot.core",
     "Method": "nshot.spec",
     "Model": "nshot.api",
@@ -31,6 +32,7 @@ _HOMES = {
     "Task": "nshot.core",
     "check": "nshot.api",
     "compare": "nshot.api",
+    "evaluate": "nshot.api",
     "fit": "nshot.api",
     "load": "nshot.api",
     "plan": "nshot.api",
@@ -40,6 +42,7 @@ _HOMES = {
 __all__ = [
     "Comparison",
     "Dataset",
+    "Evaluation",
     "Interval",
     "Method",
     "Model",
@@ -48,6 +51,7 @@ __all__ = [
     "Task",
     "check",
     "compare",
+    "evaluate",
     "fit",
     "load",
     "plan",

@@ -10,6 +10,7 @@ import nshot
 PUBLIC = [
     "Comparison",
     "Dataset",
+    "Evaluation",
     "Interval",
     "Method",
     "Model",
@@ -18,6 +19,7 @@ PUBLIC = [
     "Task",
     "check",
     "compare",
+    "evaluate",
     "fit",
     "load",
     "plan",
@@ -53,6 +55,7 @@ def test_another_name_is_an_attribute_error():
         ("compare", ["data", "options", "watch", "more"]),
         ("plan", ["data", "options", "watch", "more"]),
         ("fit", ["data", "options", "out", "watch", "more"]),
+        ("evaluate", ["model", "data", "other", "options", "watch", "more"]),
         ("check", ["data", "test", "options", "more"]),
         ("load", ["folder", "precision", "device", "threads"]),
         ("write_report", ["folder", "texts"]),

@@ -104,6 +104,8 @@ def _metavar(name: str, kind: Any) -> str:
         "max_latency": "TIME",
         "track": "DESTINATION",
         "max_memory": "SIZE",
+        "fail_under": "[METRIC=]X",
+        "fail_if_worse": "[METRIC=]X",
     }
     return known.get(name) or {int: "N", float: "X", Path: "FILE"}.get(plain, "NAME")
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "compare": "Adapt models to your data in every sensible way, and say which to use.",
     "fit": "Adapt one model by one method.",
     "predict": "Answer new examples with a saved model.",
+    "evaluate": "Score a saved model on labelled rows, or two against each other.",
     "check": "Look for what is wrong with your data.",
     "report": "Write the report of a comparison anew.",
     "methods": "List the ways of adapting a model.",

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from nshot.spec import Spec
 
 
-def _names(value: object) -> object:
+def as_names(value: object) -> object:
     """Let ``--text a,b`` and ``text="a"`` mean the same as a tuple of names."""
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
@@ -20,7 +20,7 @@ def _names(value: object) -> object:
 class ReadOptions(Spec):
     """How to read a file of examples."""
 
-    text: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    text: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
     """Column with the texts; several, separated by commas, are joined to one text."""
     label: str | None = None
     """Column with the labels; rows where it is empty are not labelled."""

@@ -87,7 +87,26 @@ class Source:
         return ArrowTexts(self._table[name])
 
 
-def read(source: tables.Source, options: ReadOptions | None = None, *, like: Source | None = None) -> Source:
+@dataclass(frozen=True)
+class Trained:
+    """What the data that a model was fitted on called its columns.
+
+    Attributes:
+        text: Columns that formed the texts; empty where it is not known.
+        label: Column with the labels, or None.
+    """
+
+    text: tuple[str, ...] = ()
+    label: str | None = None
+
+
+def read(
+    source: tables.Source,
+    options: ReadOptions | None = None,
+    *,
+    like: Source | None = None,
+    trained: Trained | None = None,
+) -> Source:
     """Return the labelled and unlabelled examples of `source`.
 
     Args:
@@ -95,6 +114,7 @@ def read(source: tables.Source, options: ReadOptions | None = None, *, like: Sou
             label, a pandas DataFrame, an Arrow table, a pair (texts, labels), or a list of dicts.
         options: Columns and format, where they should not be recognised.
         like: The training data this is the test of: the same columns, and no labels that it does not have.
+        trained: Columns that a model was fitted on: used where the source has them and `options` names none.
 
     Raises:
         DataError: There is nothing to read, or it cannot be understood; the message names the flag that helps.
@@ -111,7 +131,8 @@ def read(source: tables.Source, options: ReadOptions | None = None, *, like: Sou
         header = f" Its header: {_shown(columns)}." if columns else ""
         raise DataError(f"{name} has no rows.{header} Expected a row per example, with a text and a label.")
 
-    chosen = _like(like, columns, name) if like else _choose(table, rows, columns, name, options)
+    named = _as_trained(options, trained, columns, name) if trained else options
+    chosen = _like(like, columns, name) if like else _choose(table, rows, columns, name, named)
     texts = _texts(table, chosen.text)
     labels = _labels(table[chosen.label])
     empty = _empty(texts)
@@ -255,14 +276,9 @@ def _text_columns(
             raise _no_column(wanted, opened.name, columns, "text")
     if options.text:
         return options.text
-    if trained and all(name in columns for name in trained):
-        return trained
-    if len(trained) > 1:
-        missing = next(name for name in trained if name not in columns)
-        raise DataError(
-            f"Column '{missing}' is missing from {opened.name}; the model reads {_quoted(trained)}."
-            f"{closest(missing, columns)} Found: {_shown(columns)}. Name the text columns: --text A,B."
-        )
+    found = _trained_texts(trained, columns, opened.name)
+    if found:
+        return found
     if len(columns) == 1:
         return columns
     facts = [_facts(name, pa.chunked_array([tables.as_strings(column)])) for name, column in first.items()]
@@ -272,6 +288,31 @@ def _text_columns(
         wanted = f"Column '{trained[0]}' is missing from" if trained else "No column looks like texts in"
         raise DataError(f"{wanted} {opened.name}. Found: {_shown(columns)}. Name the text column: --text {columns[0]}.")
     return (choice.name,)
+
+
+def _trained_texts(trained: tuple[str, ...], columns: Sequence[str], name: str) -> tuple[str, ...]:
+    """Return the text columns of a model's training, or none where its only one is called otherwise here.
+
+    Raises:
+        DataError: It reads several columns together, and one is missing.
+    """
+    missing = [column for column in trained if column not in columns]
+    if len(trained) > 1 and missing:
+        raise DataError(
+            f"Column '{missing[0]}' is missing from {name}; the model reads {_quoted(trained)}."
+            f"{closest(missing[0], columns)} Found: {_shown(columns)}. Name the text columns: --text A,B."
+        )
+    return () if missing else trained
+
+
+def _as_trained(options: ReadOptions, trained: Trained, columns: tuple[str, ...], name: str) -> ReadOptions:
+    """Return the options with the columns of a model's training, where the file has them and nobody named others."""
+    found: dict[str, Any] = {}
+    if not options.text:
+        found["text"] = _trained_texts(trained.text, columns, name)
+    if options.label is None and trained.label in columns:
+        found["label"] = trained.label
+    return options.model_copy(update=found)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

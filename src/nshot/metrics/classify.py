@@ -159,12 +159,23 @@ def _confidences(targets: Sequence[Any], prediction: Prediction, task: Task) -> 
     return np.stack([probabilities.max(axis=1), right.astype(np.float64)], axis=1)
 
 
+def _bins(statistics: Array) -> NDArray[np.int64]:
+    """Return the bin of each confidence; bins are (lower, upper], as in Guo et al."""
+    return np.clip(np.ceil(statistics[:, 0] * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
 def _calibration_error(statistics: Array, weights: Array) -> Array:
-    # Bins are (lower, upper], as in Guo et al.
-    bins = np.clip(np.ceil(statistics[:, 0] * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    gaps = _sums(bins, BINS, weights * (statistics[:, 1] - statistics[:, 0])[None, :])
+    gaps = _sums(_bins(statistics), BINS, weights * (statistics[:, 1] - statistics[:, 0])[None, :])
     total = weights.sum(axis=1)
     return _nan_where_empty(_ratio(np.abs(gaps).sum(axis=1), total), total)
+
+
+def _calibration_error_without_one(statistics: Array) -> Array:
+    bins = _bins(statistics)
+    gaps = statistics[:, 1] - statistics[:, 0]
+    sums = np.bincount(bins, weights=gaps, minlength=BINS)
+    without = np.abs(sums).sum() - np.abs(sums[bins]) + np.abs(sums[bins] - gaps)
+    return np.asarray(without / (len(statistics) - 1), dtype=np.float64)
 
 
 accuracy = Metric(
@@ -253,6 +264,7 @@ expected_calibration_error = Metric(
     weighted=_calibration_error,
     needs="probabilities",
     higher_is_better=False,
+    leave_one_out=_calibration_error_without_one,
 )
 """Gap between confidence and accuracy over 15 equal bins of confidence, weighted by size (Guo et al. 2017, eq. 3).
 

@@ -43,7 +43,7 @@ def test_showing_the_commands_imports_nothing_heavy(arguments):
     assert loaded_after(f"from nshot.cli.main import run; run({arguments!r})") == set()
 
 
-@pytest.mark.parametrize("command", ["compare", "predict", "check", "methods"])
+@pytest.mark.parametrize("command", ["compare", "predict", "evaluate", "check", "methods"])
 def test_the_help_of_a_command_does_not_import_the_frameworks(command):
     loaded = loaded_after(f"from nshot.cli.main import run; run([{command!r}, '--help'])")
     assert not loaded & {"torch", "transformers", "sklearn", "scipy", "pandas", "peft", "altair"}

@@ -14,7 +14,7 @@ import pytest
 
 from nshot.core import DataError
 from nshot.data.options import ReadOptions
-from nshot.data.reading import read
+from nshot.data.reading import Trained, read
 
 TICKETS = "message,queue\nmy card is lost,card\nhow do i pay a bill,payment\nanother lost card,card\n"
 
@@ -322,3 +322,31 @@ def test_options_and_reading_are_imported_without_anything_heavy():
     code = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"pyarrow", "pandas", "numpy", "scipy", "sklearn", "torch"} & set(loaded)
+
+
+# ------------------------------------------------------------------------------------------ as a model was trained
+
+OF_A_MODEL = [
+    "note,body,topic,queue",
+    "first note of the day,how do i pay a bill,a,billing",
+    "another note to read,my card is lost,b,cards",
+    "one more note here,another lost card,b,cards",
+]
+
+
+def test_the_columns_of_a_models_training_are_used_where_the_file_has_them(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(OF_A_MODEL))
+    found = read(file, trained=Trained(("body",), "topic"))
+    assert (found.text_columns, found.label_column) == (("body",), "topic")
+    named = read(file, ReadOptions(text=("note",), label="queue"), trained=Trained(("body",), "topic"))
+    assert (named.text_columns, named.label_column) == (("note",), "queue")
+
+
+def test_columns_of_a_models_training_that_a_file_does_not_have_are_recognised(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(row.split(",", 1)[1] for row in OF_A_MODEL))
+    found = read(file, trained=Trained(("message",), "intent"))
+    assert (found.text_columns, found.label_column) == (("body",), "queue")
+    with pytest.raises(DataError, match=r"Column 'title' is missing from a\.csv; the model reads"):
+        read(file, trained=Trained(("title", "body")))

@@ -78,8 +78,9 @@ def test_no_rows_have_no_score(metric):
     assert np.isnan(metric.aggregate(statistics, np.zeros(ROWS)))
 
 
-def test_leave_one_out_formula_equals_leaving_one_out():
-    metric = metrics.get("auroc")
+@pytest.mark.parametrize("name", ["auroc", "expected_calibration_error"])
+def test_leave_one_out_formula_equals_leaving_one_out(name):
+    metric = metrics.get(name)
     statistics = statistics_of(metric)
     expected = metric.aggregate_many(statistics, 1.0 - np.eye(ROWS))
     assert metric.leave_one_out(statistics) == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,456 @@
+"""`evaluate`: how a saved model does on labelled rows, or which of two does better, with intervals."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field
+
+from nshot import bundle, metrics
+from nshot.api.gates import Gates
+from nshot.api.model import Model, load
+from nshot.api.options import part_of, resolved_options
+from nshot.bundle.manifest import MANIFEST
+from nshot.core import DataError, Interval, OptionError, Prediction, Task, UnsupportedError, closest
+from nshot.data.options import ReadOptions, as_names
+from nshot.evaluation.by_label import LabelScore, by_label, confusions
+from nshot.evaluation.comparison import Difference, independent_difference, paired_difference
+from nshot.evaluation.intervals import Block, Estimate, estimate
+from nshot.metrics import Array, Metric
+from nshot.study.watch import Pace, Unwatched, Watch
+
+if TYPE_CHECKING:
+    from nshot.data.reading import Source
+
+_BATCH_ROWS = 4096
+_MOST_CONFUSIONS = 20
+_MOST_NAMED = 6
+
+
+class EvaluateOptions(Gates, ReadOptions):
+    """Everything that `evaluate` can be told."""
+
+    metric: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
+    """Metrics to show, separated by commas; the first one decides. All that the models allow unless named, and what
+    the model was selected by decides."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads; all cores unless given."""
+
+    @classmethod
+    def called(cls) -> str:
+        """Return what messages call these options."""
+        return "evaluate"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        record: What ``nshot evaluate --json`` prints: ``n``, ``metrics`` and so on; see docs/evaluate.md.
+        failures: A sentence for each limit (``fail_under``, ``fail_if_worse``) that does not hold; the command line
+            then exits with code 1.
+    """
+
+    record: dict[str, Any]
+    failures: tuple[str, ...]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Return ``{"score": ..., "interval": [low, high]}`` by metric; of the second model where there are two."""
+        found: dict[str, dict[str, Any]] = self.record["metrics"]
+        return found
+
+    @property
+    def difference(self) -> dict[str, dict[str, Any]] | None:
+        """Return ``{"mean": ..., "interval": [low, high]}`` of the second model minus the first, by metric."""
+        found: dict[str, dict[str, Any]] | None = self.record.get("difference")
+        return found
+
+    @property
+    def better(self) -> str | None:
+        """Return the name of the model that is shown to be better; None for one model, or if nothing is shown."""
+        found: str | None = self.record.get("better")
+        return found
+
+
+def evaluate(
+    model: Model | str | Path,
+    data: Any,
+    other: Model | str | Path | None = None,
+    *,
+    options: EvaluateOptions | Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+    **more: Any,
+) -> Evaluation:
+    """Score a model on labelled rows, or two models against each other on the same rows, with intervals.
+
+    Near-duplicates, and rows of one ``group``, count as one observation in the intervals. Rows without a label are left
+    out; rows whose label a model does not know count as wrong. Rows are answered in batches.
+
+    Args:
+        model: A fitted model, or the folder of a saved one.
+        data: As in `compare`; the columns of the model's training are used where the data has them.
+        other: A second model, which may replace the first: differences are its score minus the first one's.
+        options: An `EvaluateOptions` or its fields.
+        watch: Shown what is going on.
+        more: Fields of `EvaluateOptions`, such as ``metric="accuracy"`` or ``fail_under=0.85``.
+
+    Raises:
+        NshotError: A model or the data cannot be used; the text says what has to change.
+    """
+    watch = watch or Unwatched()
+    resolved = resolved_options(EvaluateOptions, options, more)
+    for name in (*resolved.metric, *resolved.named()):
+        metrics.get(name)
+    given = [model] if other is None else [model, other]
+    _require_order(given, data)
+    watch.progress("opening the model", 0, 0)
+    models = _opened(given, resolved.threads)
+    deciding = resolved.metric[0] if resolved.metric else _deciding(models[0].model)
+    resolved.require_sense(deciding, two_models=other is not None)
+    watch.progress("reading", 0, 0)
+    rows = _read(models, data, resolved)
+    watch.say(rows.source.recognised)
+    wanted = _wanted(resolved, rows.task, deciding)
+    judged = [
+        _judged(entrant, source, rows, wanted, Pace(watch))
+        for entrant, source in zip(models, rows.sources, strict=True)
+    ]
+    return _concluded(judged, rows, resolved, deciding)
+
+
+# --- what is given ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    name: str
+    model: Model
+
+
+def _require_order(given: Sequence[Model | str | Path], data: Any) -> None:
+    """Refuse a model where the data belongs.
+
+    Raises:
+        OptionError: The arguments are in another order, or both models are one.
+    """
+    if isinstance(data, Model) or (isinstance(data, str | Path) and (Path(data) / MANIFEST).exists()):
+        called = data.method if isinstance(data, Model) else data
+        raise OptionError(
+            f"Expected the data last, found a saved model there: {called}. "
+            "Give models first: nshot evaluate MODEL DATA, or nshot evaluate A B DATA."
+        )
+    folders = [Path(entry).expanduser().resolve() for entry in given if isinstance(entry, str | Path)]
+    if len(set(folders)) < len(folders):
+        raise OptionError(f"Both models are {given[0]}. Name two different ones, or one alone.")
+
+
+def _opened(given: Sequence[Model | str | Path], threads: int | None) -> list[_Entrant]:
+    names = [entry.method if isinstance(entry, Model) else str(entry) for entry in given]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
+    opened = [entry if isinstance(entry, Model) else load(entry, threads=threads) for entry in given]
+    return [_Entrant(name, model) for name, model in zip(names, opened, strict=True)]
+
+
+def _deciding(model: Model) -> str:
+    """Return the metric that decides unless one is named: what the model's score is in, or what it selected by."""
+    return model.about.score.metric if model.about.score else model.task.metric
+
+
+def _wanted(options: EvaluateOptions, task: Task, deciding: str) -> dict[Metric, bool]:
+    """Return the metrics to compute, and whether somebody asked for them."""
+    asked = dict.fromkeys((deciding, *options.metric, *options.named()))
+    known = metrics.names(task.kind)
+    for name in asked:
+        if name not in known:
+            raise OptionError(f"{name} does not judge the task '{task.kind}'. Use one of: {', '.join(known)}.")
+    others = () if options.metric else known
+    return {metrics.get(name): name in asked for name in dict.fromkeys((*asked, *others))}
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The labelled rows.
+
+    Attributes:
+        sources: For each model the rows as it reads them.
+        targets: Their labels.
+        groups: Shape (n,), which rows belong together.
+        task: With every label that a model or a row has.
+    """
+
+    sources: Sequence[Source]
+    targets: Sequence[str]
+    groups: NDArray[np.int64]
+    task: Task
+
+    @property
+    def source(self) -> Source:
+        """Return the rows as the first model reads them."""
+        return self.sources[0]
+
+
+def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _Rows:
+    from nshot.data.duplicates import merged
+    from nshot.data.reading import Trained, read
+    from nshot.evaluation.checks.facts import gather
+
+    reading = part_of(ReadOptions, options)
+    abouts = [entrant.model.about for entrant in models]
+    sources = [read(data, reading, trained=Trained(abouts[0].text_columns, abouts[0].label_column))]
+    groups = gather(sources[0], None).groups
+    for about in abouts[1:]:
+        first = sources[0]
+        if options.label is None and about.label_column in set(first.columns) - {first.label_column}:
+            raise OptionError(
+                f"The models were fitted on different columns of labels, and {first.name} has both: "
+                f"'{first.label_column}' and '{about.label_column}'. Name the right one: --label COLUMN."
+            )
+        same = reading.model_copy(update={"label": first.label_column})
+        own = (
+            read(data, same, trained=Trained(about.text_columns)) if about.text_columns and not options.text else first
+        )
+        if own.text_columns == first.text_columns:
+            own = first
+        else:
+            groups = merged(groups, gather(own, None).groups)
+        sources.append(own)
+    targets = sources[0].dataset.labelled_targets()
+    known = {label for entrant in models for label in entrant.model.task.labels}
+    _require_known(sources[0], targets, known, models)
+    first_task = models[0].model.task
+    task = Task(first_task.kind, tuple(sorted({*known, *targets})), metric=first_task.metric)
+    return _Rows(sources, targets, groups, task)
+
+
+def _require_known(source: Source, targets: Sequence[str], known: set[str], models: Sequence[_Entrant]) -> None:
+    """Refuse rows none of whose labels any model knows: that is another column, not a weak model."""
+    found = sorted(set(targets))
+    if known.isdisjoint(found):
+        raise DataError(
+            f"None of the {len(found):,} labels in the column '{source.label_column}' of {source.name} "
+            f"({_shown(found)}) is one that {models[0].name} answers ({_shown(sorted(known))})."
+            f"{closest(found[0], known)} Name the label column: --label COLUMN."
+        )
+
+
+def _shown(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - _MOST_NAMED:,} more" if len(labels) > _MOST_NAMED else ""
+    return ", ".join(f"'{label}'" for label in labels[:_MOST_NAMED]) + more
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """One model's answers, as statistics that can be resampled.
+
+    Attributes:
+        entrant: The model.
+        source: The rows as it reads them.
+        codes: Shape (n, 2), index of the true and of the given label.
+        statistics: By metric, shape (n, m).
+        left_out: Metrics that it cannot be judged by, and why.
+    """
+
+    entrant: _Entrant
+    source: Source
+    codes: NDArray[np.int64]
+    statistics: Mapping[str, Array]
+    left_out: Mapping[str, str]
+
+
+def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metric, bool], pace: Pace) -> _Judged:
+    """Answer all rows batch by batch; what is kept are a few numbers per row.
+
+    Raises:
+        UnsupportedError: A metric that was asked for needs what the model does not have.
+    """
+    model, texts, n = entrant.model, source.dataset.examples, len(rows.targets)
+    coded = metrics.get("macro_f1").statistics
+    # Several metrics are read from the same statistics: each is computed and kept once.
+    parts: dict[Callable[..., Array], list[Array]] = {}
+    left_out: dict[str, str] = {}
+    for start in range(0, n, _BATCH_ROWS):
+        stop = min(start + _BATCH_ROWS, n)
+        answer = _over_all_labels(model.answer(list(texts[start:stop])), model.task, rows.task)
+        if start == 0:
+            left_out = {metric.name: reason for metric in wanted if (reason := metric.unavailable(answer))}
+            for metric, is_asked in wanted.items():
+                if is_asked and metric.name in left_out:
+                    raise UnsupportedError(f"{entrant.name} cannot be judged so: {left_out[metric.name]}")
+            usable = [metric.statistics for metric in wanted if metric.name not in left_out]
+            parts = {function: [] for function in [coded, *usable]}
+        for function, found in parts.items():
+            found.append(function(rows.targets[start:stop], answer, rows.task))
+        pace(stop, n, f"answering with {entrant.name}")
+    whole = {function: np.concatenate(found) for function, found in parts.items()}
+    statistics = {metric.name: whole[metric.statistics] for metric in wanted if metric.name not in left_out}
+    return _Judged(entrant, source, whole[coded].astype(np.int64), statistics, left_out)
+
+
+def _over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
+    """Return the answer with a probability of zero for each label that the model does not know."""
+    if answer.probabilities is None or own.labels == task.labels:
+        return answer
+    index = task.index()
+    probabilities = np.zeros((len(answer.probabilities), len(task.labels)), answer.probabilities.dtype)
+    probabilities[:, [index[label] for label in own.labels]] = answer.probabilities
+    return Prediction(labels=answer.labels, probabilities=probabilities)
+
+
+# --- the record -------------------------------------------------------------------------------------------------------
+
+
+def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions, deciding: str) -> Evaluation:
+    last = judged[-1]
+    row_ids = np.arange(len(rows.targets))
+
+    def block(entry: _Judged, name: str) -> list[Block]:
+        return [Block(0, 0, row_ids, entry.statistics[name], rows.groups)]
+
+    scores = [
+        {
+            name: estimate(block(entry, name), metrics.get(name), rho=None, target="this model")
+            for name in entry.statistics
+        }
+        for entry in judged
+    ]
+    differences = {
+        name: paired_difference(
+            block(last, name), block(judged[0], name), metrics.get(name), rho=None, target="this model"
+        )
+        for name in last.statistics
+        if len(judged) > 1 and name in judged[0].statistics
+    }
+    source = rows.source
+    record: dict[str, Any] = {
+        "schema": 1,
+        "data": source.name,
+        "n": len(rows.targets),
+        "independent": len(np.unique(rows.groups)),
+        "unlabelled": len(source.unlabelled),
+        "columns": {"text": list(source.text_columns), "label": source.label_column},
+        "metric": deciding,
+        "metrics": _scores_record(scores[-1]),
+        "models": [_model_record(entry, own, rows) for entry, own in zip(judged, scores, strict=True)],
+    }
+    if len(judged) > 1:
+        record |= _difference_record(judged, differences, deciding)
+    on = f"{len(rows.targets):,} rows of {source.name}"
+    names = [entry.entrant.name for entry in judged]
+    failures = options.failures(deciding, scores[-1], differences, on, names)
+    record["failures"] = failures
+    return Evaluation(record, tuple(failures))
+
+
+def _scores_record(scores: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: _score(found) for name, found in scores.items()}
+
+
+def _score(found: Estimate | None) -> dict[str, Any] | None:
+    return None if found is None else {"score": round(found.score, 6), "interval": _ends(found)}
+
+
+def _ends(found: Estimate | Difference) -> list[float] | None:
+    return None if found.interval is None else [round(found.interval.low, 6), round(found.interval.high, 6)]
+
+
+def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) -> dict[str, Any]:
+    model = judged.entrant.model
+    known, occurring = set(model.task.labels), set(rows.targets)
+    unknown = Counter(label for label in rows.targets if label not in known)
+    dataset = judged.source.dataset
+    # A model may have been fitted with or without the groups that are named now.
+    fingerprints = {dataset.fingerprint, replace(dataset, groups=None).fingerprint}
+    trained_on = model.about.data_fingerprint in fingerprints
+    return {
+        "name": judged.entrant.name,
+        "method": model.method,
+        "n_labels": model.about.model_n_labels,
+        "trained_on": trained_on,
+        "metrics": _scores_record(scores),
+        "left_out": dict(judged.left_out),
+        "promise": None if trained_on else _promise_record(model.about.score, scores),
+        "unknown_labels": dict(unknown.most_common()),
+        "absent_labels": sorted(known - occurring),
+        "labels": [_label_record(found) for found in by_label(judged.codes, rows.groups, rows.task)],
+        "confusions": [
+            {"label": found.label, "answer": found.answer, "rows": found.rows}
+            for found in confusions(judged.codes, rows.task, _MOST_CONFUSIONS)
+        ],
+    }
+
+
+def _label_record(found: LabelScore) -> dict[str, Any]:
+    return {
+        "label": found.label,
+        "rows": found.rows,
+        "answers": found.answers,
+        "recall": _score(found.recall),
+        "precision": _score(found.precision),
+    }
+
+
+def _promise_record(promise: bundle.MeasuredScore | None, scores: Mapping[str, Estimate]) -> dict[str, Any] | None:
+    """Return the score that came with the model beside the one found here, or None where they cannot be compared."""
+    found = scores.get(promise.metric) if promise else None
+    if promise is None or promise.interval is None or found is None or found.interval is None:
+        return None
+    metric = metrics.get(promise.metric)
+    promised = Interval(*promise.interval, level=promise.level)
+    difference = independent_difference(found.score, found.interval, promise.score, promised)
+    is_higher, is_lower = difference.low > 0, difference.high < 0
+    is_better, is_worse = (is_higher, is_lower) if metric.higher_is_better else (is_lower, is_higher)
+    return {
+        "metric": promise.metric,
+        "score": promise.score,
+        "interval": list(promise.interval),
+        "n_labels": promise.n_labels,
+        "n_test": promise.n_test,
+        "target": promise.target,
+        "difference": {
+            "mean": round(found.score - promise.score, 6),
+            "interval": [round(difference.low, 6), round(difference.high, 6)],
+        },
+        "kept": "better" if is_better else "worse" if is_worse else "as promised",
+    }
+
+
+def _difference_record(
+    judged: Sequence[_Judged], differences: Mapping[str, Difference], deciding: str
+) -> dict[str, Any]:
+    first, second = judged
+    decisive = differences[deciding]
+    better = None
+    if decisive.interval is not None and 0.0 not in decisive.interval:
+        second_wins = (decisive.mean > 0) == metrics.get(deciding).higher_is_better
+        better = (second if second_wins else first).entrant.name
+    right = [entry.codes[:, 0] == entry.codes[:, 1] for entry in judged]
+    smallest = decisive.smallest_detectable
+    return {
+        "difference": {
+            name: {
+                "mean": round(found.mean, 6),
+                "interval": _ends(found),
+                "p_value": None if found.p_value is None else round(found.p_value, 6),
+            }
+            for name, found in differences.items()
+        },
+        "better": better,
+        "smallest_detectable_difference": None if smallest is None else round(smallest, 6),
+        "only_first_right": int((right[0] & ~right[1]).sum()),
+        "only_second_right": int((right[1] & ~right[0]).sum()),
+    }

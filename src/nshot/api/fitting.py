@@ -1,0 +1,236 @@
+"""`fit`: one method, on all labelled rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from nshot import bundle, metrics
+from nshot.api.long_fit import long_fit
+from nshot.api.model import Course, Model
+from nshot.api.options import part_of, resolved_options
+from nshot.backbones import DEFAULT, open_backbone
+from nshot.backbones.text_encoder import TextEncoder
+from nshot.core import BackboneRef, Dataset, FitContext, OptionError, Task, UnsupportedError
+from nshot.data.options import ReadOptions
+from nshot.spec import Method
+from nshot.study.options import Bytes, Device
+from nshot.study.watch import Pace, Unwatched, Watch
+from nshot.training.tracking import WISH, is_destination
+
+
+def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(is_destination(entry) for entry in entries):
+        raise ValueError(WISH)
+    return entries
+
+
+class FitOptions(ReadOptions):
+    """Everything that `fit` can be told."""
+
+    method: str
+    """The method to fit."""
+    set: tuple[str, ...] = ()
+    """An option of the method, as OPTION=VALUE, such as learning_rate=3e-5."""
+    backbone: str = DEFAULT
+    """Pre-trained model: a name, a local folder or a hub id."""
+    metric: str | None = None
+    """What the method selects by; the task's own metric unless named."""
+    seed: int = Field(default=0, ge=0)
+    """The source of every random choice."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the network."""
+    device: Device = "auto"
+    """Where the network runs: auto, cpu, cuda or cuda:1."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads; all cores unless given."""
+    max_memory: Bytes | None = None
+    """How much memory the training may take, such as 2GiB: it then computes its steps in smaller parts."""
+    track: Annotated[tuple[str, ...], AfterValidator(_destinations)] = ()
+    """Also write the figures of every training step to tensorboard (tensorboard:DIR; runs/ unless given) or mlflow
+    (mlflow:URI of its server or database); repeat for both. Needs: pip install 'nshot[track]'."""
+
+    @classmethod
+    def called(cls) -> str:
+        """Return what messages call these options."""
+        return "fit"
+
+
+def fit(
+    data: Any,
+    *,
+    options: FitOptions | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    watch: Watch | None = None,
+    **more: Any,
+) -> Model:
+    """Fit one method to all labelled rows of `data`.
+
+    Args:
+        data: As in `compare`.
+        options: A `FitOptions` or its fields.
+        out: Folder to save the model to; a training that was stopped then goes on where it was. None: it is not saved.
+        watch: Shown what is going on.
+        more: Fields of `FitOptions`, such as ``method="linear_probe"``.
+
+    Raises:
+        NshotError: The data or the options have to change; the text says how.
+    """
+    from nshot.data.reading import read
+    from nshot.training.distributed import is_main_process
+
+    watch = watch or Unwatched()
+    resolved = resolved_options(FitOptions, options, more)
+    _method_to_fit(resolved)  # what cannot be meant is told before anything is read
+    if out is not None and is_main_process():
+        bundle.require_writable(Path(out))
+    watch.progress("reading", 0, 0)
+    source = read(data, part_of(ReadOptions, resolved))
+    watch.say(source.recognised)
+    pool = Dataset([*source.dataset.examples, *source.unlabelled.examples], source.dataset.modality, name="pool")
+    return fit_dataset(
+        source.task,
+        source.dataset,
+        pool,
+        resolved,
+        text_columns=source.text_columns,
+        label_column=source.label_column,
+        out=out,
+        watch=watch,
+    )
+
+
+def fit_dataset(
+    task: Task,
+    train: Dataset,
+    pool: Dataset,
+    options: FitOptions,
+    *,
+    text_columns: Sequence[str] = (),
+    label_column: str | None = None,
+    out: str | Path | None = None,
+    watch: Watch | None = None,
+) -> Model:
+    """Fit one method to a dataset that is in memory.
+
+    Of several processes that were launched together, the main one alone writes.
+
+    Args:
+        task: What is asked.
+        train: The labelled examples.
+        pool: All examples, without their targets.
+        options: Which method and how.
+        text_columns: Remembered, so that later files are recognised.
+        label_column: Likewise.
+        out: As in `fit`.
+        watch: Shown what is going on.
+
+    Raises:
+        NshotError: The method cannot do this.
+    """
+    from nshot.backbones.precision import available_threads, measured
+    from nshot.training.distributed import is_main_process, launched
+
+    watch = watch or Unwatched()
+    method = _method_to_fit(options)
+    metric = metrics.get(options.metric) if options.metric else metrics.default_metric(task)
+    task = replace(task, metric=metric.name)
+    threads = options.threads or available_threads()
+    pace = Pace(watch)
+    watch.progress("opening the model", 0, 0)
+
+    def opened(ref: BackboneRef) -> Any:
+        return open_backbone(ref, precision=options.precision, device=options.device, threads=threads, progress=pace)
+
+    backbone = opened(BackboneRef(options.backbone)) if method.needs.abilities is not None else None
+    reason = method.supports(task, backbone) or _too_many_labels(method, task, train)
+    if reason is not None:
+        raise UnsupportedError(reason)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    device = backbone.device if isinstance(backbone, TextEncoder) else "cpu"
+    precision = measured(device, threads) if backbone and options.precision == "auto" else options.precision
+    context = FitContext(
+        objective=lambda targets, prediction: sign * metric.aggregate(metric.statistics(targets, prediction, task)),
+        seed=options.seed,
+        device=device,
+        precision="fp32" if precision == "auto" else precision,
+        threads=threads,
+        memory_bytes=None if options.max_memory is None else int(options.max_memory),
+        progress=pace,
+        open=opened,
+    )
+    facts = {
+        "seed": context.seed,
+        "precision": context.precision,
+        "threads": threads,
+        "device": device,
+        "processes": launched(),
+        "data fingerprint": train.fingerprint,
+        "torch": version("torch"),
+    }
+    about = bundle.BundleInfo(
+        model_n_labels=len(train) if method.needs.fewest_labels else 0,
+        modality=train.modality,
+        text_columns=tuple(text_columns),
+        label_column=label_column,
+        data_name=train.name,
+        data_fingerprint=train.fingerprint,
+        precision=context.precision,
+    )
+    decisive = {
+        **facts,
+        "nshot": version("nshot"),
+        "method": [method.method_name(), method.version, method.model_dump(mode="json")],
+        "backbone": backbone.ref.as_json() if backbone else None,
+        "task": [task.kind, task.labels, dict(task.descriptions), task.metric],
+        "pool": pool.fingerprint,
+    }
+    with long_fit(method, context, options.track, decisive, train.name, out, watch) as long:
+        watch.progress(f"fitting {method.method_name()}", 0, 0)
+        started = time.perf_counter()
+        predictor = method.fit(task, train, pool, backbone, long.context)
+        seconds = time.perf_counter() - started
+        course = Course(seconds, long.speed.examples_per_second, long.was_resumed, facts)
+        model = Model(method, task, predictor, about, course)
+        if out is not None and is_main_process():
+            watch.progress("saving", 0, 0)
+            model.save(out)
+        about_fit = {"seconds": seconds, "examples_per_second": course.examples_per_second, "n_labels": len(train)}
+        long.tracking.finish({**model.training, **about_fit})
+    return model
+
+
+def _method_to_fit(options: FitOptions) -> Method:
+    """Return the method with its options.
+
+    Raises:
+        OptionError: There is no such method or option, or there is nothing to track.
+    """
+    from nshot import methods
+
+    settings = {}
+    for entry in options.set:
+        name, equals, value = entry.partition("=")
+        if not equals:
+            raise OptionError(f"--set expects OPTION=VALUE, such as learning_rate=3e-5. Got: {entry}")
+        settings[name.strip()] = value
+    method = methods.build(options.method, settings)
+    if options.track and not method.trains_network:
+        raise OptionError(f"{options.method} has no training steps, so there is nothing to track. Leave --track out.")
+    return method
+
+
+def _too_many_labels(method: Method, task: Task, train: Dataset) -> str | None:
+    """Return why no network can be trained on so few rows for so many labels, or None."""
+    if not method.trains_network or method.needs.fewest_labels == 0 or len(train) >= len(task.labels):
+        return None
+    return (
+        f"{method.method_name()} learns a label from its rows, and {train.name} has {len(train)} labelled rows for "
+        f"{len(task.labels)} labels. Label at least one row of each, or use a method that needs none: label_similarity."
+    )

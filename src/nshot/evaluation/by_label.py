@@ -1,0 +1,94 @@
+"""Where a model goes wrong: each label's recall and precision with intervals, and what is taken for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nshot import metrics
+from nshot.core import Task
+from nshot.evaluation.intervals import Block, Estimate, estimate
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How one label fares.
+
+    Attributes:
+        label: The label.
+        rows: How many rows have it.
+        answers: How many rows were given it.
+        hits: How many of both.
+        recall: Of the rows that have it the share that was given it; None without such a row.
+        precision: Of the rows that were given it the share that has it; None without such a row.
+    """
+
+    label: str
+    rows: int
+    answers: int
+    hits: int
+    recall: Estimate | None
+    precision: Estimate | None
+
+    @property
+    def f1(self) -> float:
+        """Return 2 hits / (rows + answers), what macro F1 is the mean of."""
+        return 2 * self.hits / (self.rows + self.answers)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows of one label that were given another.
+
+    Attributes:
+        label: What they have.
+        answer: What they were given.
+        rows: How many.
+    """
+
+    label: str
+    answer: str
+    rows: int
+
+
+def by_label(codes: NDArray[np.int64], groups: NDArray[np.int64], task: Task) -> list[LabelScore]:
+    """Return the scores of the labels that some row has or was given, the lowest F1 first.
+
+    Args:
+        codes: Shape (n, 2), index of the true and of the given label; -1 for an answer outside the labels.
+        groups: Shape (n,), which rows belong together.
+        task: Its labels are the ones that are counted.
+    """
+    truth, answer = codes[:, 0], codes[:, 1]
+    right = (truth == answer).astype(np.float64)[:, None]
+    rows = np.arange(len(codes))
+    whole = Block(0, 0, rows, right, groups)
+
+    def share(positions: NDArray[np.int64]) -> Estimate | None:
+        if not len(positions):
+            return None
+        return estimate([whole.take(positions)], metrics.get("accuracy"), rho=None, target="this model")
+
+    found = []
+    for i, label in enumerate(task.labels):
+        having, given = np.flatnonzero(truth == i), np.flatnonzero(answer == i)
+        if len(having) or len(given):
+            hits = int(right[having].sum())
+            found.append(LabelScore(label, len(having), len(given), hits, share(having), share(given)))
+    return sorted(found, key=lambda score: (score.f1, -score.rows))
+
+
+def confusions(codes: NDArray[np.int64], task: Task, most: int) -> list[Confusion]:
+    """Return the most frequent mistakes, at most so many.
+
+    Args:
+        codes: As in `by_label`; answers outside the labels are left out.
+        task: Its labels are the ones that are counted.
+        most: How many to return.
+    """
+    wrong = codes[(codes[:, 0] != codes[:, 1]) & (codes[:, 1] >= 0)]
+    pairs, counts = np.unique(wrong, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    return [Confusion(task.labels[pairs[i, 0]], task.labels[pairs[i, 1]], int(counts[i])) for i in order]

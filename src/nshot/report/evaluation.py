@@ -1,0 +1,229 @@
+"""The record of an evaluation in words and tables, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nshot.report import wording
+from nshot.report.record import LONGEST_SENTENCE, printable
+
+_MOST_LABELS = 6
+_MOST_CONFUSIONS = 4
+_NOTHING = "-"
+_LEGEND = (
+    "recall: of the rows with the label, the share that was given it; "
+    "precision: of the rows given it, the share that has it."
+)
+
+
+def render(record: Mapping[str, Any], console: Console) -> None:
+    """Print what an evaluation found.
+
+    Args:
+        record: What ``nshot evaluate --json`` prints.
+        console: Where to print.
+    """
+    models = record["models"]
+    for words in warnings(record):
+        _say(console, words, "bold yellow")
+    _say(console, rows(record))
+    for position, model in enumerate(models):
+        letter = f"{'AB'[position]}  " if len(models) > 1 else ""
+        _say(console, f"{letter}{model['name']}: {model['method']}, {fitted_on(model)}", "bold")
+    console.print()
+    console.print(_scores(record))
+    console.print()
+    if len(models) == 1:
+        _weaknesses(models[0], console)
+    for words in sentences(record):
+        _say(console, words)
+
+
+def _text(words: str, console: Console, style: str = "") -> Text:
+    """Return words that this terminal can show: a label may hold anything."""
+    shown = printable(words, LONGEST_SENTENCE)
+    return Text(shown.encode(console.encoding, "replace").decode(console.encoding), style)
+
+
+def _say(console: Console, words: str, style: str = "") -> None:
+    for line in _text(words, console, style).wrap(console, console.width):
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def rows(record: Mapping[str, Any]) -> str:
+    """Return what was answered: ``test.csv: 500 rows, 482 counting near-duplicates once; 3 without a label left out``."""
+    words = f"{record['data']}: {wording.plural(record['n'], 'row')}"
+    if record["independent"] < record["n"]:
+        words += f", {wording.count(record['independent'])} if near-duplicates and groups count once"
+    if record["unlabelled"]:
+        words += f"; {wording.count(record['unlabelled'])} without a label left out"
+    return words
+
+
+def fitted_on(model: Mapping[str, Any]) -> str:
+    """Return ``fitted on 4,952 labels``."""
+    return f"fitted on {wording.plural(model['n_labels'], 'label')}" if model["n_labels"] else "fitted without labels"
+
+
+def warnings(record: Mapping[str, Any]) -> list[str]:
+    """Return what makes the scores mean something else than they seem to."""
+    found = []
+    for model in record["models"]:
+        if model["trained_on"]:
+            found.append(
+                f"{model['name']} was fitted on these very rows: its scores here say nothing about new ones. "
+                "Evaluate it on rows that it has not seen."
+            )
+        unknown: Mapping[str, int] = model["unknown_labels"]
+        if unknown:
+            named = wording.listed([f"'{label}' ({wording.plural(n, 'row')})" for label, n in unknown.items()], 6)
+            is_one = len(unknown) == 1
+            found.append(
+                f"{model['name']} does not know the {'label' if is_one else 'labels'} {named}: "
+                "these rows count as wrong."
+            )
+    return found
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """Return what follows: which model is better, whether each keeps its promise, what is not covered."""
+    found = [comparison(record)] if "difference" in record else []
+    for model in record["models"]:
+        found += [words for words in (promise(model, several=len(record["models"]) > 1), absent(model)) if words]
+        left_out = model["left_out"]
+        if left_out:
+            names = wording.listed([wording.METRICS[name] for name in left_out])
+            found.append(f"Without probabilities {model['name']} has no {names}.")
+    return found
+
+
+def comparison(record: Mapping[str, Any]) -> str:
+    """Return which of two models is better and by how much, or that these rows cannot tell."""
+    first, second = (model["name"] for model in record["models"])
+    metric = wording.METRICS[record["metric"]]
+    found = record["difference"][record["metric"]]
+    places = _places(found["interval"])
+    by = f"{wording.signed(found['mean'], places)} {wording.signed_interval(_pair(found['interval']), places)}".rstrip()
+    right = (
+        f"Only A is right on {wording.plural(record['only_first_right'], 'row')}, "
+        f"only B on {wording.count(record['only_second_right'])}."
+    )
+    better = record["better"]
+    if better is not None:
+        letters = ("A", "B") if better == first else ("B", "A")
+        return (
+            f"{letters[0]} ({better}) is better than {letters[1]}: {metric} of B against A is {by}, "
+            f"the same rows compared. {right}"
+        )
+    words = f"These rows cannot tell which is better: {metric} of B ({second}) against A ({first}) is {by}. {right}"
+    smallest = record["smallest_detectable_difference"]
+    if smallest is not None:
+        words += (
+            f" A true difference of {wording.score(smallest, _places(found['interval']))} "
+            "would be seen with so many rows four times out of five."
+        )
+    return words
+
+
+def promise(model: Mapping[str, Any], *, several: bool = False) -> str:
+    """Return whether the score is the one that came with the model, or nothing where none did."""
+    made = model["promise"]
+    if made is None:
+        return ""
+    here = model["metrics"][made["metric"]]
+    difference = made["difference"]
+    places = _places(difference["interval"])
+    by = (
+        f"{wording.signed(difference['mean'], places)} {wording.signed_interval(_pair(difference['interval']), places)}"
+    )
+    ending = {
+        "worse": f"worse than promised ({by}). The rows may differ from those it was fitted on",
+        "better": f"better than promised ({by})",
+        "as promised": f"no different from what was promised, as far as these rows can tell ({by})",
+    }[made["kept"]]
+    who = f"{model['name']} promised" if several else "The model promised"
+    return (
+        f"{who} {wording.METRICS[made['metric']]} {_with_interval(made, places)}; "
+        f"on these rows it has {_with_interval(here, places)}: {ending}."
+    )
+
+
+def absent(model: Mapping[str, Any]) -> str:
+    """Return that some of the model's labels were not tested, or nothing."""
+    names = model["absent_labels"]
+    if not names:
+        return ""
+    listed = wording.listed([f"'{name}'" for name in names], _MOST_LABELS)
+    return f"No row has the {'label' if len(names) == 1 else 'labels'} {listed}, so nothing is said about {model['name']} there."
+
+
+def _scores(record: Mapping[str, Any]) -> Table:
+    models = record["models"]
+    # With two models and narrow intervals, 80 columns are just enough.
+    table = Table(box=None, pad_edge=False, collapse_padding=len(models) > 1, show_header=len(models) > 1)
+    table.add_column("")
+    for letter in "AB"[: len(models)]:
+        table.add_column(letter, no_wrap=True)
+    if len(models) > 1:
+        table.add_column("B minus A", no_wrap=True)
+    for name in dict.fromkeys(name for model in models for name in model["metrics"]):
+        cells = [_with_interval(model["metrics"].get(name)) for model in models]
+        if len(models) > 1:
+            found = record["difference"].get(name)
+            cells.append(_signed(found) if found else _NOTHING)
+        style = "bold" if name == record["metric"] else ""
+        table.add_row(wording.METRICS[name], *cells, style=style)
+    return table
+
+
+def _weaknesses(model: Mapping[str, Any], console: Console) -> None:
+    """Print the labels that fare worst, and what is most often taken for what."""
+    labels = model["labels"]
+    shown = labels[:_MOST_LABELS]
+    if any(not found["recall"] or found["recall"]["score"] < 1 for found in shown):
+        title = "Label" if len(labels) <= _MOST_LABELS else f"Weakest labels of {len(labels):,}"
+        table = Table(box=None, pad_edge=False)
+        for i, name in enumerate((title, "rows", "recall", "answered", "precision")):
+            table.add_column(name, justify="right" if i in {1, 3} else "left", no_wrap=i > 0, overflow="ellipsis")
+        for found in shown:
+            recall, precision = (_with_interval(found[name]) for name in ("recall", "precision"))
+            counts = wording.count(found["rows"]), wording.count(found["answers"])
+            table.add_row(_text(found["label"], console), counts[0], recall, counts[1], precision)
+        console.print(table)
+        _say(console, _LEGEND, "dim")
+    confused = [
+        f"'{found['label']}' as '{found['answer']}' ({wording.plural(found['rows'], 'row')})"
+        for found in model["confusions"][:_MOST_CONFUSIONS]
+    ]
+    if confused:
+        _say(console, f"Most often mistaken: {', '.join(confused)}.")
+
+
+def _with_interval(found: Mapping[str, Any] | None, places: int | None = None) -> str:
+    if found is None:
+        return _NOTHING
+    if found["interval"] is None:
+        return f"{wording.score(found['score'])} (no interval)"
+    return wording.with_interval(found["score"], _pair(found["interval"]), places or _places(found["interval"]))
+
+
+def _signed(found: Mapping[str, Any]) -> str:
+    places = _places(found["interval"])
+    return (
+        f"{wording.signed(found['mean'], places)} {wording.signed_interval(_pair(found['interval']), places)}".rstrip()
+    )
+
+
+def _pair(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval[0], interval[1])
+
+
+def _places(interval: Sequence[float] | None) -> int:
+    """Return how many decimals a number deserves: two, or three where its interval is narrow."""
+    return 3 if interval is not None and interval[1] - interval[0] < 0.025 else 2
