@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
@@ -14,12 +15,12 @@ from nshot.evaluation.protocol import Design
 from nshot.study.ledger import Ledger
 from nshot.study.plan import Contender, Skipped
 from nshot.study.process import OutOfTimeError
+from nshot.study.racing import RISK, Judge
 from nshot.study.spec import RunSpec
+from nshot.study.timing import Duration, Timing, duration_of
 from nshot.study.watch import Watch
-from nshot.study.worker import Fit, Fitted, TimeTraining
+from nshot.study.worker import Fit, Fitted, WouldTakeLongerError
 
-_ROUNDING_UP = 1.15
-"""Estimates of a run's time are raised by this much: a run that does not end in time is lost."""
 _REPORTING_SECONDS = 4.0
 """Kept back for the verdict, the report and the model."""
 _GRACE = 1.08
@@ -27,8 +28,16 @@ _GRACE = 1.08
 _SHARE_OF_CHEAP_REPEATS = 0.5
 """Further repeats of the cheap candidates may take this share of the budget while trained ones wait."""
 
-ReasonToStop = Callable[[Contender, float], "str | None"]
-"""``(contender, share of its full number of draws that the rest of the budget can hold)`` -> a reason, or None."""
+_SHARE_OF_ONE_RUN = 0.5
+"""A first run that would take more of what is left waits until the leaders were repeated."""
+_SHARE_OF_REFIT = 0.25
+"""Time to fit the pick once more on every row is kept back if it takes at most this share of the budget."""
+_ROUNDS_BEFORE_CURVES = 3
+"""Draws at all rows that a contender has before the smaller sizes of its curve are run."""
+_DRAWS_OF_A_CURVE = 2
+"""Draws that every candidate has at the smaller sizes of a hold-out: two of them show how much draws differ."""
+_SHORTEST_TRY = 3.0
+"""Seconds that must be left for a run of which nobody knows how long it takes."""
 
 
 class Asked(Protocol):
@@ -55,6 +64,12 @@ class Clock:
         self.budget_seconds = budget_seconds
         self._now = now
         self._started = now()
+
+    def part(self, share: float) -> Clock:
+        """Return a clock of the same start, with this share of the budget."""
+        clock = Clock(self.budget_seconds * share, self._now)
+        clock._started = self._started
+        return clock
 
     @property
     def limited(self) -> bool:
@@ -120,22 +135,30 @@ class Execution:
         self._watch = watch
         self._keep_whole = keep_whole
         self._seconds: dict[tuple[str, int], float] = {}
-        self._per_example: dict[str, float] = {}
-        self._trained: list[Contender] = []
+        self._timing = Timing()
+        self._measured: list[Contender] = []
+        self._left_out: dict[tuple[str, int], float | None] = {}
         self.outcome = Outcome()
 
     # ---------------------------------------------------------------------------------------- one run
 
-    def _run(self, spec: RunSpec) -> None:
-        """Execute one run, whatever comes of it; a run that is in the ledger is left as it is."""
+    def _run(self, spec: RunSpec, *, trains: Contender | None = None) -> None:
+        """Execute one run, whatever comes of it; a run that is in the ledger is left as it is.
+
+        Args:
+            spec: What to run.
+            trains: The candidate, where it trains a network: it may then be given up on the way.
+        """
         known = self._ledger.get(spec.key)
-        whole = spec.n_labels in (0, self._design.n_train) and spec.repeat == 0 and spec.fold == 0
         if known is not None and known.status == RunStatus.COMPLETE:
-            self._remember(spec, known)
-            self.outcome.executed.append(spec)
+            self._completed(spec, known, trains)
             return
         self._show(spec)
-        request = fit_request(spec, keep=whole and self._keep_whole, latency=whole)
+        whole = spec.n_labels in (0, self._design.n_train) and spec.repeat == 0 and spec.fold == 0
+        within = self._clock.left() if trains else math.inf
+        request = fit_request(
+            spec, keep=whole and (self._keep_whole or trains is not None), latency=whole, within=within
+        )
         status, reason, fitted = RunStatus.COMPLETE, None, None
         started = self._clock.spent
         try:
@@ -144,6 +167,11 @@ class Execution:
                 seconds=self._clock.last_moment,
                 progress=lambda done, total, doing: self._show(spec, done, total, doing),
             )
+        except WouldTakeLongerError as error:
+            if trains:
+                self._timing.remember(trains, spec.n_labels, Duration(error.before, error.training))
+                self._left_out[spec.candidate.name, spec.n_labels] = error.before + error.training
+            return
         except OutOfTimeError as error:
             self._skip(spec, str(error))
             return
@@ -154,13 +182,18 @@ class Execution:
         run = _as_run(spec, status, reason, fitted, self._clock.spent - started)
         self._ledger.append(run)
         if run.status == RunStatus.COMPLETE:
-            self._remember(spec, run)
-            self.outcome.executed.append(spec)
+            self._completed(spec, run, trains)
         else:
             self._skip(spec, reason or "")
 
-    def _remember(self, spec: RunSpec, run: Run) -> None:
+    def _completed(self, spec: RunSpec, run: Run, trains: Contender | None) -> None:
         self._seconds[spec.candidate.name, spec.n_labels] = run.seconds
+        if trains:
+            self._timing.remember(trains, spec.n_labels, duration_of(run))
+            if spec.n_labels == self._design.n_train and trains not in self._measured:
+                self._measured.append(trains)
+        self._left_out.pop((spec.candidate.name, spec.n_labels), None)
+        self.outcome.executed.append(spec)
 
     def _skip(self, spec: RunSpec, reason: str) -> None:
         self.outcome.skipped.append(Skipped(spec.candidate.name, spec.n_labels, reason))
@@ -200,138 +233,202 @@ class Execution:
             for spec in sorted(specs, key=lambda spec: (spec.fold, spec.n_labels)):
                 self._run(spec)
         if stopped_at is not None:
-            self.outcome.notes.append(
+            self._note(
                 f"The candidates on frozen features were repeated {stopped_at} of {self._design.repeats} times; "
                 "the budget holds no more."
             )
 
-    def trained(self, plans: Sequence[tuple[Contender, list[RunSpec]]], reason_to_stop: ReasonToStop) -> None:
-        """Execute the runs of candidates that train a network, the most telling first, as far as time allows."""
-        self._trained = [contender for contender, _ in plans]
-        waiting = [(contender, spec) for contender, specs in plans for spec in specs]
-        waiting.sort(key=lambda item: item[0].method.relative_cost * item[0].method.planned_examples(item[1].n_labels))
-        first = [item for item in waiting if item[1].repeat == 0 and item[1].fold == 0]
-        left_out: dict[tuple[str, int], float] = {}
-        for contender, spec in chain(self._smallest(first), self._whole(first), self._others(first, left_out)):
-            expected = self._attempt(contender, spec)
-            if expected is not None:
-                left_out[contender.name, spec.n_labels] = expected
-        ended: dict[str, str] = {}
-        further = [item for item in waiting if item not in first]
-        for contender, spec in sorted(further, key=lambda item: self._urgency(item[1])):
-            # In a hold-out further draws are for the curve alone; two of them show how much draws differ.
-            if self._design.folds > 1 or spec.repeat > 1:
-                if contender.name not in ended and self._ledger.get(spec.key) is None:
-                    reason = reason_to_stop(contender, self._affordable(contender))
-                    if reason is not None:
-                        ended[contender.name] = reason
-                        self.outcome.notes.append(f"{contender.name}: {reason}")
-                if contender.name in ended:
+    def trained(self, plans: Sequence[tuple[Contender, list[RunSpec]]], judge: Judge) -> None:
+        """Execute the runs of candidates that train a network, as far as time allows, where the verdict is open.
+
+        All rows first, because today's question is asked there: every candidate once, in the order of what it promises
+        for its time; then the contenders are repeated until they are settled. Smaller sizes, which tell what more
+        labels are worth, come once the contenders were repeated a few times; where all rows take too long, the largest
+        size that fits comes first: that is the nearest there is to an answer.
+        """
+        whole = self._design.n_train
+        race = _Race({contender.name: (contender, list(specs)) for contender, specs in plans}, whole)
+        waiting = self._first_runs(race, judge)
+        self._repeated(race, judge, rounds=_ROUNDS_BEFORE_CURVES)
+        for contender in waiting:
+            self._try(contender, race.take(contender, whole, draws=1))
+        self._repeated(race, judge, rounds=_ROUNDS_BEFORE_CURVES)
+        unmeasured = [contender for contender in race.contenders if contender not in self._measured]
+        curves = [(contender, race.take_smaller(contender, draws=1)) for contender in judge.in_order(self._measured)]
+        nearest = [(contender, race.take_smaller(contender, draws=1, largest_first=True)) for contender in unmeasured]
+        self._in_turns([*curves, *nearest])
+        self._repeated(race, judge, rounds=self._design.repeats * self._design.folds)
+        settled = self._design.folds > 1
+        for contender in judge.in_order(self._measured):
+            if not (settled and contender.name in race.stopped):
+                self._try(contender, race.take_smaller(contender, draws=_DRAWS_OF_A_CURVE))
+        for contender in judge.in_order(self._measured):
+            if contender.name not in race.stopped:
+                self._try(contender, race.take_smaller(contender, draws=self._design.repeats * self._design.folds))
+        if race.stopped:
+            self._note(f"What is as good as the best is said to be behind in at most {RISK:.0%} of comparisons.")
+        self._list_left_out()
+
+    def _first_runs(self, race: _Race, judge: Judge) -> list[Contender]:
+        """Run every candidate once on all rows; return those that wait because they would take most of the time."""
+        whole = self._design.n_train
+        left, waiting, tried = race.contenders, [], []
+        while left:
+            costs = {contender.name: self._relative_seconds(contender) for contender in left}
+            contender = max(left, key=lambda who: (judge.promise(who) / costs[who.name], who.name))
+            left.remove(contender)
+            expected = self.expected_seconds(contender, whole)
+            if self._measured and expected is not None and expected > _SHARE_OF_ONE_RUN * self._clock.left():
+                waiting.append(contender)
+                continue
+            tried.append(contender.name)
+            self._try(contender, race.take(contender, whole, draws=1))
+        if len(tried) > 1:
+            self._note(f"Tried in the order of what each promises for its time: {', '.join(tried)}.")
+        if waiting:
+            names = ", ".join(contender.name for contender in waiting)
+            self._note(f"{names}: one run takes most of the time that was left, so the leaders were repeated first.")
+        return waiting
+
+    def _note(self, text: str) -> None:
+        self.outcome.notes.append(text)
+
+    def _relative_seconds(self, contender: Contender) -> float:
+        """Return how long a run on all rows takes beside those of the others."""
+        whole, method = self._design.n_train, contender.method
+        expected = self.expected_seconds(contender, whole)
+        return max(1e-3, expected if expected is not None else method.relative_cost * method.planned_examples(whole))
+
+    def _repeated(self, race: _Race, judge: Judge, *, rounds: int) -> None:
+        """Repeat the contenders at all rows, round by round, until they are settled or have had so many draws."""
+        whole = self._design.n_train
+        for _ in range(rounds):
+            for contender in judge.in_order(self._measured):
+                done = race.done(contender, whole)
+                if done >= rounds or contender.name in race.stopped or not race.has_more(contender, whole):
                     continue
-            self._attempt(contender, spec)
-        self._list_left_out(left_out)
+                reason = judge.reason_to_stop(contender, self._affordable(contender))
+                if reason is not None:
+                    race.stopped.add(contender.name)
+                    self._note(f"{contender.name}: {reason}")
+                    continue
+                self._try(contender, race.take(contender, whole, draws=1))
 
-    def _attempt(self, contender: Contender, spec: RunSpec) -> float | None:
-        """Execute a run if it fits; return the seconds it would take if it does not."""
-        expected = self.expected_seconds(contender, spec.n_labels)
-        kept_back = self._kept_back([contender] if spec.n_labels == self._design.n_train else [])
-        fits = expected <= self._clock.left(kept_back)
-        if not fits and self._ledger.get(spec.key) is None:
-            return expected
-        self._run(spec)
-        return None
+    def _in_turns(self, queues: Sequence[tuple[Contender, list[RunSpec]]]) -> None:
+        """Try one run of each candidate after the other."""
+        for round_of_runs in zip_longest(*([(who, spec) for spec in specs] for who, specs in queues)):
+            for item in round_of_runs:
+                if item is not None:
+                    self._try(item[0], [item[1]])
 
-    def _smallest(self, first: Sequence[tuple[Contender, RunSpec]]) -> list[tuple[Contender, RunSpec]]:
-        """Return each candidate's two cheapest runs: they begin its curve, and tell how fast it trains here.
-
-        The first alone would not: it pays for what is loaded once.
-        """
-        whole = self._design.n_train
-        sizes = sorted({spec.n_labels for _, spec in first if spec.n_labels != whole})[:2]
-        return [item for item in first if item[1].n_labels in sizes]
-
-    def _whole(self, first: Sequence[tuple[Contender, RunSpec]]) -> list[tuple[Contender, RunSpec]]:
-        """Return the runs on all rows: today's question is asked there."""
-        return [item for item in first if item[1].n_labels == self._design.n_train]
-
-    def _others(
-        self, first: Sequence[tuple[Contender, RunSpec]], left_out: Mapping[tuple[str, int], float]
-    ) -> Iterator[tuple[Contender, RunSpec]]:
-        """Yield the sizes between, once it is known what of the runs on all rows did not fit.
-
-        A candidate that has its answer for all rows fills its curve from the cheap end. One that has not starts at the
-        largest size: that is the nearest there is to an answer.
-        """
-        whole = self._design.n_train
-        own: dict[str, list[tuple[Contender, RunSpec]]] = {}
-        told = [*self._smallest(first), *self._whole(first)]
-        for item in first:
-            if item not in told:
-                own.setdefault(item[0].name, []).append(item)
-        for name, items in own.items():
-            items.sort(key=lambda item: item[1].n_labels, reverse=(name, whole) in left_out)
-        for row in zip_longest(*own.values()):
-            yield from (item for item in row if item is not None)
-
-    def _list_left_out(self, left_out: Mapping[tuple[str, int], float]) -> None:
-        needed = self._clock.budget_seconds + sum(left_out.values())
-        for (name, n), expected in left_out.items():
-            reason = f"would take about {_rounded(expected)} more; --budget {_rounded(needed)} holds everything"
-            if not expected:
-                reason = f"there was no time to find out how long it takes; --budget {_rounded(2 * needed)}"
-            self.outcome.skipped.append(Skipped(name, n, reason))
-
-    def _urgency(self, spec: RunSpec) -> tuple[int, int, int, int]:
-        """Return what orders the runs after the first draw by what they tell.
-
-        The other folds at all rows answer today's question; then come the other folds at smaller sizes, and further
-        repeats.
-        """
-        smaller = spec.n_labels != self._design.n_train
-        stage = int(smaller) if spec.repeat == 0 else 1 + spec.repeat
-        return stage, spec.fold, int(smaller), spec.n_labels
+    def _try(self, contender: Contender, specs: Sequence[RunSpec]) -> None:
+        """Execute those of the runs that fit; what does not is noted with the seconds that it would take."""
+        for spec in specs:
+            known = self._ledger.get(spec.key)
+            expected = self.expected_seconds(contender, spec.n_labels)
+            left = self._clock.left(self._kept_back())
+            fits = left >= _SHORTEST_TRY if expected is None else expected <= left
+            if fits or (known is not None and known.status == RunStatus.COMPLETE):
+                self._run(spec, trains=contender)
+            elif spec.repeat == 0 and spec.fold == 0:
+                self._left_out[spec.candidate.name, spec.n_labels] = expected
 
     def _affordable(self, contender: Contender) -> float:
         """Return how many more fits on all rows the budget holds; a hold-out has only one."""
         if self._design.folds == 1:
             return 0.0
-        return self._clock.left() / max(0.01, self.expected_seconds(contender, self._design.n_train))
+        expected = self.expected_seconds(contender, self._design.n_train)
+        return self._clock.left(self._kept_back()) / max(0.01, expected or 0.0)
 
-    def _kept_back(self, about_to_run: Sequence[Contender]) -> float:
+    def _kept_back(self) -> float:
         """Return the seconds to keep for fitting the pick once more on every row there is.
 
-        Any candidate that was, or is about to be, fitted on all training rows may be the pick.
+        Any candidate that was fitted on all training rows may be the pick. Where that would take much of the budget,
+        the time goes to the comparison, and what was measured is handed over as it is.
         """
         if self._keep_whole:
             return 0.0  # the run on all rows is what is handed over
-        whole = self._design.n_train
-        possible = [*about_to_run, *(who for who in self._trained if (who.name, whole) in self._seconds)]
-        return max((self.expected_seconds(who, self._design.n_rows) for who in possible), default=0.0)
+        refits = [self.expected_seconds(who, self._design.n_rows) or 0.0 for who in self._measured]
+        longest = max(refits, default=0.0)
+        return longest if longest <= _SHARE_OF_REFIT * self._clock.budget_seconds else 0.0
 
-    def time_training(self, contender: Contender) -> None:
-        """Measure how fast a candidate trains here, unless its own runs tell."""
-        if any(name == contender.name for name, _ in self._seconds):
-            return
-        request = TimeTraining(contender.candidate.method, contender.candidate.options, contender.candidate.backbone)
+    def holds_refit(self, contender: Contender) -> bool:
+        """Return whether the budget holds a fit on every row there is."""
+        expected = self.expected_seconds(contender, self._design.n_rows)
+        return contender.cheap or expected is None or expected <= self._clock.left()
+
+    def _list_left_out(self) -> None:
+        # The time for a run is counted even where another one of the same candidate was left out as well.
+        needed = self._clock.spent + sum(expected or 0.0 for expected in self._left_out.values())
+        needed = max(needed, self._clock.budget_seconds) + _REPORTING_SECONDS
+        for (name, n), expected in self._left_out.items():
+            reason = f"there was no time to find out how long it takes; --budget {_rounded(2 * needed)}"
+            if expected is not None:
+                reason = f"would take about {_rounded(expected)} more; --budget {_rounded(needed)} holds everything"
+            self.outcome.skipped.append(Skipped(name, n, reason))
+
+    def expected_seconds(self, contender: Contender, n_labels: int) -> float | None:
+        """Return how long a run is expected to take, or None where no run was measured that tells."""
+        return self._timing.expected(contender, n_labels)
+
+    def time_training(self, contender: Contender, spec: RunSpec) -> None:
+        """Find out how long a run takes by the first steps of its training."""
         self._watch.say(f"Timing {contender.name}")
+        request = fit_request(spec, keep=False, within=0.0)
+        started = self._clock.spent
         try:
-            self._per_example[contender.name] = self._worker.ask(request, seconds=self._clock.last_moment)
+            fitted: Fitted = self._worker.ask(request, seconds=self._clock.last_moment)
+        except WouldTakeLongerError as error:
+            self._timing.remember(contender, spec.n_labels, Duration(error.before, error.training))
         except NshotError:
-            self._per_example[contender.name] = 0.0  # its first run will say what is wrong
-
-    def expected_seconds(self, contender: Contender, n_labels: int) -> float:
-        """Return how long a run is expected to take, from its own measured runs where there are any."""
-        name, planned = contender.name, contender.method.planned_examples
-        measured = [(n, seconds) for (who, n), seconds in self._seconds.items() if who == name and n > 0]
-        if measured:
-            # The nearest size tells most: its seconds hold the part that does not grow with n as well.
-            nearest, seconds = min(measured, key=lambda item: abs(item[0] - n_labels))
-            grown = seconds * max(1.0, planned(n_labels) / max(1, planned(nearest)))
-            return _ROUNDING_UP * (grown if n_labels > nearest else seconds)
-        return _ROUNDING_UP * self._per_example.get(name, 0.0) * planned(n_labels)
+            return  # its first run will say what is wrong
+        else:
+            run = _as_run(spec, RunStatus.COMPLETE, None, fitted, self._clock.spent - started)
+            self._timing.remember(contender, spec.n_labels, duration_of(run))
 
 
-def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False) -> Fit:
+class _Race:
+    """The runs that are still to come, by candidate, and who is not run any more."""
+
+    def __init__(self, waiting: dict[str, tuple[Contender, list[RunSpec]]], whole: int) -> None:
+        self._waiting = waiting
+        self._whole = whole
+        self._taken: Counter[tuple[str, int]] = Counter()
+        self.stopped: set[str] = set()
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Return all candidates."""
+        return [contender for contender, _ in self._waiting.values()]
+
+    def done(self, contender: Contender, n_labels: int) -> int:
+        """Return how many draws were taken."""
+        return self._taken[contender.name, n_labels]
+
+    def has_more(self, contender: Contender, n_labels: int) -> bool:
+        """Return whether there are draws left."""
+        return any(spec.n_labels == n_labels for spec in self._waiting[contender.name][1])
+
+    def take(self, contender: Contender, n_labels: int, *, draws: int) -> list[RunSpec]:
+        """Take the next draws of one size."""
+        own = self._waiting[contender.name][1]
+        found = sorted((spec for spec in own if spec.n_labels == n_labels), key=lambda spec: (spec.repeat, spec.fold))
+        for spec in found[:draws]:
+            own.remove(spec)
+        self._taken[contender.name, n_labels] += len(found[:draws])
+        return found[:draws]
+
+    def take_smaller(self, contender: Contender, *, draws: int, largest_first: bool = False) -> list[RunSpec]:
+        """Take draws of all sizes below all rows, until each size has had so many."""
+        sizes = {spec.n_labels for spec in self._waiting[contender.name][1] if spec.n_labels != self._whole}
+        return [
+            spec
+            for n in sorted(sizes, reverse=largest_first)
+            for spec in self.take(contender, n, draws=max(0, draws - self.done(contender, n)))
+        ]
+
+
+def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False, within: float = math.inf) -> Fit:
     """Return what the worker is asked for a planned run."""
     return Fit(
         key=spec.key,
@@ -344,6 +441,7 @@ def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False) -> Fit:
         seed=spec.seed,
         keep=keep,
         latency=latency,
+        within=within,
     )
 
 

@@ -14,7 +14,7 @@ from nshot.study.ledger import Ledger
 from nshot.study.plan import Contender, runs_of
 from nshot.study.process import OutOfTimeError
 from nshot.study.watch import Unwatched
-from nshot.study.worker import Fit, Fitted, TimeTraining
+from nshot.study.worker import Fit, Fitted, WouldTakeLongerError
 
 PLAN = design(["a", "b"] * 100, np.arange(200), seed=0)
 
@@ -33,18 +33,20 @@ class FakeWorker:
 
     clock: FakeClock
     seconds: dict[str, float]
-    per_example: float = 0.01
+    first_steps: float = 1.0
+    notices: bool = True
     fails: dict[str, Exception] = field(default_factory=dict)
     asked: list[Fit] = field(default_factory=list)
 
     def ask(self, request: Any, *, seconds: float | None, progress: Any = None) -> Any:
-        if isinstance(request, TimeTraining):
-            return self.per_example
         assert isinstance(request, Fit)
         self.asked.append(request)
         if request.method in self.fails:
             raise self.fails[request.method]
         takes = self.seconds[request.method] * max(1, request.n_labels) / 160
+        if self.notices and takes > request.within:
+            self.clock.now += self.first_steps
+            raise WouldTakeLongerError(0.0, takes)
         if seconds is not None and takes > seconds:
             self.clock.now += seconds
             raise OutOfTimeError("It would have taken longer than the time that was left.")
@@ -59,6 +61,8 @@ def contender(name: str, family: Family) -> Contender:
 CHEAP = contender("majority", Family.BASELINE)
 ALSO_CHEAP = contender("tfidf_linear", Family.BASELINE)
 TRAINED = contender("full_finetune", Family.FINE_TUNING)
+QUICK = contender("top_layers", Family.FINE_TUNING)
+ALSO_TRAINED = contender("lora", Family.FINE_TUNING)
 
 
 def plans(*contenders: Contender):
@@ -80,8 +84,24 @@ def execution(ledger, worker, clock) -> Execution:
     return Execution(worker, ledger, PLAN, clock, Unwatched(), keep_whole=False)
 
 
-def go_on(who: Contender, more: float) -> None:
-    return None
+@dataclass
+class FakeJudge:
+    """Promises as much as it is told, and stops whom it is told to."""
+
+    promises: dict[str, float] = field(default_factory=dict)
+    stops: dict[str, str] = field(default_factory=dict)
+
+    def promise(self, contender: Contender) -> float:
+        return self.promises.get(contender.name, 0.05)
+
+    def in_order(self, contenders):
+        return sorted(contenders, key=lambda who: (-self.promise(who), who.name))
+
+    def reason_to_stop(self, contender: Contender, more: float) -> str | None:
+        return self.stops.get(contender.name)
+
+
+GO_ON = FakeJudge()
 
 
 def test_cheap_candidates_get_every_run(ledger, wall):
@@ -131,41 +151,98 @@ def test_the_first_repeat_always_runs(ledger, wall):
 
 def test_the_budget_is_kept_and_what_does_not_fit_names_a_budget_that_holds_it(ledger, wall):
     wall.budget_seconds = 60.0
-    worker = FakeWorker(wall, {"full_finetune": 40.0}, per_example=40.0 / 160 / 10)
+    worker = FakeWorker(wall, {"full_finetune": 40.0})
     work = execution(ledger, worker, wall)
-    work.trained(plans(TRAINED), go_on)
+    work.trained(plans(TRAINED), GO_ON)
     assert wall.spent <= 60.0
     left_out = {item.n_labels: item.reason for item in work.outcome.skipped}
-    assert PLAN.n_train in left_out
-    assert "--budget" in left_out[PLAN.n_train]
-    assert "would take about" in left_out[PLAN.n_train]
+    assert set(left_out) == {64}
+    assert "would take about 16s more; --budget 73s" in left_out[64]
+
+
+def test_all_rows_come_before_anything_smaller(ledger, wall):
+    worker = FakeWorker(wall, {"full_finetune": 1.0})
+    execution(ledger, worker, wall).trained(plans(TRAINED), GO_ON)
+    assert worker.asked[0].n_labels == PLAN.n_train
+
+
+def test_a_training_that_does_not_fit_is_given_up_and_the_largest_size_that_fits_is_run(ledger, wall):
+    wall.budget_seconds = 70.0
+    worker = FakeWorker(wall, {"full_finetune": 100.0})
+    work = execution(ledger, worker, wall)
+    work.trained(plans(TRAINED), GO_ON)
+    assert [request.n_labels for request in worker.asked[:2]] == [PLAN.n_train, 64]
+    assert {run.n_labels for run in ledger} == {64, 16}
+    [reason] = [item.reason for item in work.outcome.skipped if item.n_labels == PLAN.n_train]
+    assert "would take about 2m more" in reason
+
+
+def test_what_promises_most_for_its_time_runs_first(ledger, wall):
+    worker = FakeWorker(wall, {"full_finetune": 1.0, "lora": 1.0})
+    for promises, first in (({"lora": 0.1}, "lora"), ({"full_finetune": 0.1}, "full_finetune")):
+        worker.asked.clear()
+        work = execution(Ledger(ledger.path.with_name(f"{first}.jsonl")), worker, wall)
+        work.trained(plans(TRAINED, ALSO_TRAINED), FakeJudge(promises))
+        assert worker.asked[0].method == first
+
+
+def test_the_leader_is_repeated_before_a_first_run_that_would_take_most_of_the_time(ledger, wall):
+    wall.budget_seconds = 60.0
+    worker = FakeWorker(wall, {"full_finetune": 40.0, "top_layers": 12.0})
+    execution(ledger, worker, wall).trained(plans(TRAINED, QUICK), FakeJudge({"top_layers": 1.0}))
+    whole = [request.method for request in worker.asked if request.n_labels == PLAN.n_train]
+    assert whole[:2] == ["top_layers", "top_layers"]
+
+
+def test_the_predictors_of_trained_candidates_on_all_rows_are_kept_to_be_handed_over(ledger, wall):
+    worker = FakeWorker(wall, {"full_finetune": 1.0})
+    execution(ledger, worker, wall).trained(plans(TRAINED), GO_ON)
+    kept = [(request.n_labels, request.repeat, request.fold) for request in worker.asked if request.keep]
+    assert kept == [(PLAN.n_train, 0, 0)]
+
+
+def test_a_refit_is_held_only_by_a_budget_with_time_left_for_it(ledger, wall):
+    wall.budget_seconds = 60.0
+    work = execution(ledger, FakeWorker(wall, {"full_finetune": 40.0}), wall)
+    work.trained(plans(TRAINED), GO_ON)
+    assert not work.holds_refit(TRAINED)
+    assert work.holds_refit(CHEAP)
+    wall.budget_seconds = 600.0
+    assert work.holds_refit(TRAINED)
 
 
 def test_with_time_enough_every_draw_of_a_trained_candidate_runs(ledger, wall):
     wall.budget_seconds = 1e6
     work = execution(ledger, FakeWorker(wall, {"full_finetune": 1.0}), wall)
     [(_, specs)] = plans(TRAINED)
-    work.trained(plans(TRAINED), go_on)
+    work.trained(plans(TRAINED), GO_ON)
     assert len(work.outcome.executed) == len(specs)
     assert not work.outcome.skipped
 
 
-def test_the_first_draw_runs_before_any_other_fold(ledger, wall):
+def test_the_curve_comes_after_three_draws_at_all_rows_and_before_the_others(ledger, wall):
     wall.budget_seconds = 1e6
     worker = FakeWorker(wall, {"full_finetune": 1.0})
-    execution(ledger, worker, wall).trained(plans(TRAINED), go_on)
-    n = len(PLAN.ladder)
-    assert all((request.repeat, request.fold) == (0, 0) for request in worker.asked[:n])
-    assert [request.n_labels for request in worker.asked[n : n + 4]] == [PLAN.n_train] * 4
+    execution(ledger, worker, wall).trained(plans(TRAINED), GO_ON)
+    assert [(request.n_labels, request.fold) for request in worker.asked[:7]] == [
+        (160, 0),
+        (160, 1),
+        (160, 2),
+        (16, 0),
+        (64, 0),
+        (160, 3),
+        (160, 4),
+    ]
 
 
 def test_a_candidate_that_is_settled_is_not_run_again_and_the_reason_is_noted(ledger, wall):
     wall.budget_seconds = 1e6
     worker = FakeWorker(wall, {"full_finetune": 1.0})
     work = execution(ledger, worker, wall)
-    work.trained(plans(TRAINED), lambda who, more: "clearly behind")
+    work.trained(plans(TRAINED), FakeJudge(stops={"full_finetune": "clearly behind"}))
     assert len(worker.asked) == len(PLAN.ladder)
-    assert work.outcome.notes == ["full_finetune: clearly behind"]
+    assert work.outcome.notes[0] == "full_finetune: clearly behind"
+    assert "at most 1%" in work.outcome.notes[1]
 
 
 @pytest.mark.parametrize(
@@ -197,8 +274,8 @@ def test_a_run_that_failed_is_tried_again_when_the_study_goes_on(ledger, wall):
 
 def test_a_run_that_is_ended_by_the_clock_is_left_out_and_not_recorded(ledger, wall):
     wall.budget_seconds = 10.0
-    work = execution(ledger, FakeWorker(wall, {"full_finetune": 500.0}, per_example=0.0), wall)
-    work.trained(plans(TRAINED), go_on)
+    work = execution(ledger, FakeWorker(wall, {"full_finetune": 500.0}, notices=False), wall)
+    work.trained(plans(TRAINED), GO_ON)
     assert len(ledger) == 0
     assert any("longer than the time that was left" in item.reason for item in work.outcome.skipped)
     assert wall.spent <= 11.0
@@ -212,21 +289,11 @@ def test_a_replay_knows_no_clock(ledger, wall):
     assert [request.key for request in worker.asked] == [spec.key for spec in specs]
 
 
-def test_a_measured_run_tells_how_long_a_larger_one_takes(ledger, wall):
-    work = execution(ledger, FakeWorker(wall, {"full_finetune": 160.0}), wall)
-    [(_, specs)] = plans(TRAINED)
-    small = next(spec for spec in specs if spec.n_labels == 16)
-    work.replay([small])
-    grown = TRAINED.method.planned_examples(160) / TRAINED.method.planned_examples(16)
-    assert work.expected_seconds(TRAINED, 160) == pytest.approx(1.15 * 16 * grown, rel=0.01)
-    assert work.expected_seconds(TRAINED, 160) >= work.expected_seconds(TRAINED, 16)
-
-
 def test_what_there_was_no_time_to_measure_is_not_said_to_take_no_time(ledger, wall):
     wall.budget_seconds = 10.0
     wall.now = 9.9
-    work = execution(ledger, FakeWorker(wall, {"full_finetune": 1.0}, per_example=0.0), wall)
-    work.trained(plans(TRAINED), go_on)
+    work = execution(ledger, FakeWorker(wall, {"full_finetune": 1.0}), wall)
+    work.trained(plans(TRAINED), GO_ON)
     reasons = {item.reason for item in work.outcome.skipped}
     assert reasons
     assert not any("about 0s" in reason for reason in reasons)
