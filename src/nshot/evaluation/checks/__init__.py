@@ -1,13 +1,17 @@
-"""Checks of the data before anything is measured: one file per check, found by its name ``n<code>_<title>.py``."""
+"""Checks of the data before anything is measured, and of the runs after: one file per check.
+
+Each is found by its name ``n<code>_<title>.py``: N1xx are about data and asked by `audit`, N2xx about runs and asked by
+`audit_runs`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nshot.core import Check
 
@@ -15,7 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from nshot.data.reading import Source
-    from nshot.evaluation.checks.facts import Audit
+    from nshot.evaluation.checks.run_facts import RunAudit
+
+DATA, RUNS = "n1", "n2"
+"""How the names of the checks of either kind begin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +44,17 @@ class AuditReport:
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """Return the module names of all checks, sorted by code; imports none of them."""
+def names(kind: str) -> tuple[str, ...]:
+    """Return the module names of the checks of one kind, sorted by code; imports none of them."""
     found = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in found if name[0] == "n" and name[1:4].isdigit()))
+    return tuple(sorted(name for name in found if name.startswith(kind) and name[1:4].isdigit()))
+
+
+def _findings(kind: str, facts: Any) -> Iterator[Check]:
+    for name in names(kind):
+        finding: Check | None = importlib.import_module(f"{__name__}.{name}").check(facts)
+        if finding is not None:
+            yield finding
 
 
 def audit(train: Source, test: Source | None = None) -> AuditReport:
@@ -53,10 +67,9 @@ def audit(train: Source, test: Source | None = None) -> AuditReport:
     from nshot.evaluation.checks.facts import gather
 
     facts = gather(train, test)
-    found = []
-    for name in names():
-        check: Callable[[Audit], Check | None] = importlib.import_module(f"{__name__}.{name}").check
-        finding = check(facts)
-        if finding is not None:
-            found.append(finding)
-    return AuditReport(tuple(found), facts.groups, facts.test_groups, facts.leaked)
+    return AuditReport(tuple(_findings(DATA, facts)), facts.groups, facts.test_groups, facts.leaked)
+
+
+def audit_runs(facts: RunAudit) -> tuple[Check, ...]:
+    """Return what is wrong with what was measured, or worth knowing about it, by code."""
+    return tuple(_findings(RUNS, facts))
