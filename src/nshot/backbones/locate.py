@@ -87,6 +87,15 @@ class Located:
             )
         return files
 
+    def files(self) -> tuple[Path, ...]:
+        """Return every file that the model is opened from: weights, settings and tokenizer.
+
+        Raises:
+            ModelError: As `weights`.
+        """
+        small = {path for pattern in _SMALL_FILES for path in self.folder.glob(pattern)}
+        return tuple(sorted(small.union(self.weights())))
+
     def sha256(self) -> str:
         """Return the verified hash of the weights.
 

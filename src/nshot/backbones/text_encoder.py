@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,12 @@ class TextEncoder:
             vectors[missing] = computed
             self._cache.add(self._cache_key, [digests[row] for row in missing], computed, seconds)
         return vectors
+
+    def uncached(self) -> TextEncoder:
+        """Return the same encoder without its cache; it shares what is loaded already."""
+        alike = copy(self)
+        alike._cache = None
+        return alike
 
     def first_cost(self, examples: Sequence[Example]) -> float:
         """Return how long computing took for those of these texts whose vectors are in the cache now, in seconds.

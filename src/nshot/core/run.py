@@ -33,14 +33,21 @@ class Cost:
 
     Attributes:
         fit_seconds: Wall time of the fit, a cached feature's first computing added.
-        predict_seconds: Wall time of predicting the test examples, likewise.
+        predict_seconds: Wall time of predicting the test examples, likewise; what is loaded once is not in it.
         milliseconds_per_example: `predict_seconds` per test example: many at once.
         milliseconds_alone: Median time for one example at a time, from raw example to answer, cache off; None
             where it was not measured.
         peak_memory_bytes: Highest resident memory of the process during the run, or None where the
-            system does not tell.
+            system does not tell. The process holds the libraries, the data and what other runs have loaded as well, so
+            a process that only answers needs less.
         artefact_bytes: Size of the predictor's own state.
         examples_seen: Training examples passed through the network, or None for what does not train.
+        milliseconds_alone_p95: 95th percentile beside `milliseconds_alone`; None where too few examples were timed.
+        examples_per_second: At the batch size that answers most a second, likewise from raw example to answer, cache
+            off.
+        best_batch: That batch size.
+        shipped_bytes: Size of all that has to be there to answer: `artefact_bytes` and the backbone's files.
+        tokens_per_example: Mean number of tokens that the backbone reads of a test example; None for what reads none.
     """
 
     fit_seconds: float
@@ -50,6 +57,11 @@ class Cost:
     peak_memory_bytes: int | None = None
     artefact_bytes: int | None = None
     examples_seen: int | None = None
+    milliseconds_alone_p95: float | None = None
+    examples_per_second: float | None = None
+    best_batch: int | None = None
+    shipped_bytes: int | None = None
+    tokens_per_example: float | None = None
 
 
 class RunStatus(StrEnum):

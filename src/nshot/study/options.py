@@ -80,15 +80,23 @@ class StudyOptions(Spec):
     worth: float = Field(default=0.5, ge=0, le=100)
     """How many points of the metric a more expensive way must gain to be picked."""
     prefer: Literal["cost", "score", "latency"] = "cost"
-    """What decides among ways that score the same."""
+    """What decides among ways that score the same: their cost (in money where --price-per-hour is given, else in time),
+    their score, or their time for one example."""
     max_latency: Milliseconds | None = None
-    """Never pick what needs longer for one example, such as 20ms."""
+    """Never pick what needs longer for one example (the median), such as 20ms; if nothing keeps to it, exit code 1."""
     max_memory: Bytes | None = None
-    """Never pick what needs more memory, such as 2GiB."""
+    """Never pick what needs more memory to fit and test, libraries included, such as 2GiB; else exit code 1."""
     price_per_hour: float | None = Field(default=None, ge=0)
     """Price of an hour of this machine, for costs in money."""
     price_per_label: float | None = Field(default=None, ge=0)
     """Price of labelling one example, for costs in money."""
+    price_per_mistake: float | None = Field(default=None, ge=0)
+    """What one wrong answer costs, for costs in money."""
+    predictions_per_month: int = Field(default=10_000, ge=1)
+    """How many answers are going to be asked for: weighs the cost of a fit against that of answering."""
+    hold_out_labels: float | None = Field(default=None, gt=0, lt=1)
+    """Also measure what happens when categories arrive later: hold out this share of the labels, such as 0.2. The
+    comparison itself then gets 70 % of the budget."""
     candidate: tuple[Path, ...] = ()
     """A file with the answers of a present system for the test rows (or for all rows), to enter the leaderboard."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

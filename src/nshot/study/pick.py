@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nshot.core import Cost, Family
+from nshot.core import CheckFailedError, Cost, Family
 from nshot.evaluation.comparison import VersusBest, paired_difference, versus_best
 from nshot.evaluation.intervals import Block, Target, components
 from nshot.metrics import Metric
+from nshot.study.money import TIMES_ARE_KNOWN_TO, Bill
 from nshot.study.options import StudyOptions
-
-_PREDICTIONS_PRICED = 10_000
-"""The cost of a candidate is one fit and so many predictions."""
-_COSTS_COUNT_AS_EQUAL = 1.25
 
 
 @dataclass(frozen=True)
@@ -81,24 +79,41 @@ def _relative(standing: Standing, best: float, is_best: bool, sign: float) -> St
 
 
 @dataclass(frozen=True)
+class Price:
+    """What a candidate costs, in the unit that its rivals are counted in: seconds, milliseconds or money.
+
+    Attributes:
+        total: All of it.
+        timed: What of it was measured on a clock.
+    """
+
+    total: float
+    timed: float
+
+
+@dataclass(frozen=True)
 class Rule:
     """The whole pick rule as a function of scores, so that it can be replayed on resampled test rows.
 
     Attributes:
-        costs: What each candidate costs, in seconds (or milliseconds for one prediction, by preference).
+        costs: What each candidate costs.
         baselines: The candidates that are picked only if nothing beats them.
         excluded: The candidates that a hard limit forbids, or that are shown to be worse.
         worth: The shortfall that is not worth a higher cost, in the metric's unit.
         higher_is_better: Which way the metric goes.
         by_score: Cost never decides.
+        measured: The scores at which `costs` hold.
+        per_unit: What a loss of one unit of the metric adds to the cost, where mistakes have a price.
     """
 
-    costs: Mapping[str, float]
+    costs: Mapping[str, Price]
     baselines: frozenset[str]
     excluded: frozenset[str]
     worth: float
     higher_is_better: bool
     by_score: bool
+    measured: Mapping[str, float]
+    per_unit: float
 
     def __call__(self, scores: Mapping[str, float]) -> str:
         """Return the name of the pick."""
@@ -114,9 +129,13 @@ class Rule:
             close = [name for name in allowed if good[name] == best]
         else:
             close = [name for name in allowed if best - good[name] <= self.worth]
-        cheapest = min(self.costs[name] for name in close)
-        equal = [name for name in close if self.costs[name] <= _COSTS_COUNT_AS_EQUAL * cheapest]
-        return min(equal, key=lambda name: (-good[name], name))
+        # A worse score in a resample stands for more mistakes than were measured.
+        costs = {
+            name: self.costs[name].total + self.per_unit * (sign * self.measured[name] - good[name]) for name in close
+        }
+        cheapest = min(close, key=lambda name: (costs[name], name))
+        most = costs[cheapest] + TIMES_ARE_KNOWN_TO * self.costs[cheapest].timed
+        return min((name for name in close if costs[name] <= most), key=lambda name: (-good[name], name))
 
 
 def rule(
@@ -125,42 +144,144 @@ def rule(
     costs: Mapping[str, Cost | None],
     metric: Metric,
     options: StudyOptions,
+    *,
+    bills: Mapping[str, Bill],
 ) -> tuple[Rule, dict[str, str]]:
-    """Return the pick rule for these candidates, and why some of them may not be picked."""
-    limits = {name: reason for name, cost in costs.items() if (reason := _over_limit(cost, options)) is not None}
+    """Return the pick rule for these candidates, and why some of them may not be picked.
+
+    Args:
+        found: How each one stands.
+        families: What kind of answer each one is.
+        costs: What each one takes; None for answers that were given.
+        metric: The primary metric.
+        options: Worth, preference, limits and prices.
+        bills: What each one costs in money; empty without prices.
+    """
+    limits = over_limits(costs, options)
     worse = frozenset(name for name, standing in found.items() if standing.versus.distinguishable)
     outside = frozenset(limits)
     # Who is shown to be worse than a candidate that may not be picked may still be the best that may.
     excluded = outside | worse if not outside or set(found) - outside - worse else outside
-    price: Callable[[Cost | None], float] = _latency if options.prefer == "latency" else _seconds
+    # Without a price of the machine a fit of an hour would count nothing.
+    in_money = bool(bills) and options.prefer == "cost" and options.price_per_hour is not None
+    width = metric.highest - metric.lowest if metric.bounded else None
+    per_month = options.predictions_per_month * (options.price_per_mistake or 0.0)
     made = Rule(
-        costs={name: price(costs[name]) for name in found},
+        costs={name: _in_money(bills[name]) if in_money else _in_time(costs[name], options) for name in found},
         baselines=frozenset(name for name in found if families[name] == Family.BASELINE),
         excluded=excluded,
-        worth=options.worth / 100 * (metric.highest - metric.lowest if metric.bounded else 1.0),
+        worth=options.worth / 100 * (width or 1.0),
         higher_is_better=metric.higher_is_better,
         by_score=options.prefer == "score",
+        measured={name: standing.adjusted for name, standing in found.items()},
+        per_unit=per_month / width if in_money and width else 0.0,
     )
     return made, limits
 
 
-def _seconds(cost: Cost | None) -> float:
-    """Return the seconds of one fit and 10,000 predictions; nothing for answers that were given."""
-    return 0.0 if cost is None else cost.fit_seconds + _PREDICTIONS_PRICED * cost.milliseconds_per_example / 1000
+def _in_money(own: Bill) -> Price:
+    return Price(own.month, own.timed)
 
 
-def _latency(cost: Cost | None) -> float:
-    if cost is None:
-        return 0.0
-    return cost.milliseconds_per_example if cost.milliseconds_alone is None else cost.milliseconds_alone
+def _in_time(cost: Cost | None, options: StudyOptions) -> Price:
+    """Return milliseconds for one example, or seconds of one fit and a month's predictions.
+
+    Answers that were given cost no time. For the predictions stands the time of all test rows at once: candidates on
+    the same frozen features share most of it, so that a busy moment of the machine does not decide between them.
+    """
+    if options.prefer == "latency":
+        alone = _latency(cost)
+        time = math.inf if alone is None else alone
+    elif cost is None:
+        time = 0.0
+    else:
+        time = cost.fit_seconds + options.predictions_per_month * cost.milliseconds_per_example / 1000
+    return Price(time, time)
 
 
-def _over_limit(cost: Cost | None, options: StudyOptions) -> str | None:
-    if cost is None:
-        return None
-    if options.max_latency is not None and _latency(cost) > options.max_latency:
-        return f"takes {_latency(cost):.1f} ms for one example; the limit is {options.max_latency:g} ms"
-    memory = cost.peak_memory_bytes
-    if options.max_memory is not None and memory is not None and memory > options.max_memory:
-        return f"needs {memory / 2**20:,.0f} MiB; the limit is {options.max_memory / 2**20:,.0f} MiB"
-    return None
+def _latency(cost: Cost | None) -> float | None:
+    return None if cost is None else cost.milliseconds_alone
+
+
+# ---------------------------------------------------------------------------------------------- limits
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A hard limit and how a candidate stands to it.
+
+    Attributes:
+        flag: The limit as the user gave it.
+        most: What is allowed.
+        measured: What the candidate takes, or None where that was not measured.
+        words: What it takes, in words.
+    """
+
+    flag: str
+    most: float
+    measured: float | None
+    words: str
+
+    @property
+    def times_over(self) -> float:
+        """How many times the limit it takes; infinitely many where that is not known."""
+        return math.inf if self.measured is None else self.measured / self.most
+
+
+def _limits(cost: Cost | None, options: StudyOptions) -> list[_Limit]:
+    """Return how a candidate stands to each limit that was set."""
+    found = []
+    if options.max_latency is not None:
+        alone, most = _latency(cost), options.max_latency
+        words = "was not timed for one example at a time"
+        if alone is not None:
+            words = f"takes {alone:.1f} ms for one example (the limit is {most:g} ms)"
+        found.append(_Limit(f"--max-latency {most:g}ms", most, alone, words))
+    if options.max_memory is not None:
+        memory, most = cost.peak_memory_bytes if cost else None, options.max_memory
+        words = "was not measured for memory"
+        if memory is not None:
+            words = f"needs {memory / 2**20:,.0f} MiB (the limit is {most / 2**20:,.0f} MiB)"
+        found.append(_Limit(f"--max-memory {most / 2**20:g}MiB", most, memory, words))
+    return found
+
+
+def over_limits(costs: Mapping[str, Cost | None], options: StudyOptions) -> dict[str, str]:
+    """Return who may not be picked and why: what is over a hard limit, or was not measured on what is limited."""
+    found = {}
+    for name, cost in costs.items():
+        broken = [limit.words for limit in _limits(cost, options) if limit.times_over > 1]
+        if broken:
+            found[name] = " and ".join(broken)
+    return found
+
+
+def require_one_within_limits(
+    scores: Mapping[str, float], costs: Mapping[str, Cost | None], metric: Metric, options: StudyOptions
+) -> None:
+    """Raise where the hard limits leave nobody to pick.
+
+    Args:
+        scores: Of everybody who could be picked.
+        costs: What each one takes.
+        metric: The primary metric.
+        options: For the limits.
+
+    Raises:
+        CheckFailedError: With the nearest candidate and its figures.
+    """
+    broken = over_limits({name: costs[name] for name in scores}, options)
+    if len(broken) < len(scores):
+        return
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def nearness(name: str) -> tuple[float, float, str]:
+        return max(limit.times_over for limit in _limits(costs[name], options)), -sign * scores[name], name
+
+    nearest = min(scores, key=nearness)
+    flags = " and ".join(limit.flag for limit in _limits(costs[nearest], options))
+    raise CheckFailedError(
+        f"None of the {len(scores)} candidates that were measured keeps to {flags}. The nearest is {nearest} "
+        f"({metric.name} {scores[nearest]:.2f}): it {broken[nearest]}. Raise the limit, or compare others (--also, "
+        "--backbone). What was run is kept: the same command with another limit goes on from there."
+    )

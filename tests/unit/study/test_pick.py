@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import pytest
 
 from nshot import metrics
-from nshot.core import Cost, Family
+from nshot.core import CheckFailedError, Cost, Family
 from nshot.evaluation.comparison import VersusBest
-from nshot.evaluation.intervals import Block
+from nshot.evaluation.intervals import Block, Estimate
+from nshot.study.money import Prices, bill
 from nshot.study.options import StudyOptions
-from nshot.study.pick import Rule, Standing, rule, standings
-from nshot.study.racing import reason_to_stop
+from nshot.study.pick import Price, Rule, Standing, require_one_within_limits, rule, standings
 
 ACCURACY = metrics.get("accuracy")
 MAE = metrics.get("mae")
@@ -21,12 +19,14 @@ FOLD_SIZES = (320, 80)
 
 def pick_rule(costs, **changed) -> Rule:
     values = {
-        "costs": MappingProxyType(costs),
+        "costs": {name: own if isinstance(own, Price) else Price(own, own) for name, own in costs.items()},
         "baselines": frozenset(),
         "excluded": frozenset(),
         "worth": 0.005,
         "higher_is_better": True,
         "by_score": False,
+        "measured": dict.fromkeys(costs, 0.0),
+        "per_unit": 0.0,
     }
     return Rule(**{**values, **changed})
 
@@ -73,6 +73,19 @@ def test_costs_within_a_quarter_count_as_equal_and_the_score_decides():
     assert pick_rule({"a": 1.0, "b": 1.26})({"a": 0.899, "b": 0.9}) == "a"
 
 
+def test_what_is_not_measured_on_a_clock_is_exact():
+    labels = {"a": Price(100.0, 0.0), "b": Price(101.0, 0.0)}
+    assert pick_rule(labels)({"a": 0.899, "b": 0.9}) == "a"
+
+
+def test_a_worse_score_in_a_resample_stands_for_more_mistakes():
+    """At the measured scores both cost the same; 0.1 points of accuracy are worth 10 each month."""
+    costs = {"a": Price(100.0, 1.0), "b": Price(100.0, 1.0)}
+    priced = pick_rule(costs, measured={"a": 0.9, "b": 0.9}, per_unit=10_000.0)
+    assert priced({"a": 0.9, "b": 0.899}) == "a"
+    assert priced({"a": 0.899, "b": 0.9}) == "b"
+
+
 def test_the_name_decides_between_what_is_equal_in_everything():
     assert pick_rule({"b": 1.0, "a": 1.0})({"b": 0.9, "a": 0.9}) == "a"
 
@@ -108,23 +121,79 @@ def test_by_score_cost_never_decides():
 FAMILIES = {"probe": Family.FEW_SHOT, "lora": Family.FINE_TUNING, "words": Family.BASELINE}
 
 
-def made(costs, found=None, **options):
+def made(costs, found=None, mistakes=0.1, **options):
     found = found or {name: standing() for name in costs}
-    return rule(found, FAMILIES, costs, ACCURACY, StudyOptions.parse(options))
+    resolved = StudyOptions.parse(options)
+    prices = Prices.of(resolved)
+    bills = {name: bill(own, 600, right(1 - mistakes), prices) for name, own in costs.items()} if prices else {}
+    return rule(found, FAMILIES, costs, ACCURACY, resolved, bills=bills)
 
 
-def test_cost_is_a_fit_and_ten_thousand_predictions():
-    built, _ = made({"probe": cost(fit=2.0, each=1.0), "lora": cost(fit=60.0, each=1.0)})
-    assert dict(built.costs) == {"probe": 12.0, "lora": 70.0}
+def right(share) -> Estimate:
+    return Estimate(share, None, None, None, None, "this model", 1, None)
 
 
-def test_preferring_latency_counts_one_example_alone():
-    costs = {"probe": cost(fit=500.0, each=1.0, alone=4.0), "lora": cost(fit=1.0, each=3.0)}
-    assert dict(made(costs, prefer="latency")[0].costs) == {"probe": 4.0, "lora": 3.0}
+def totals(built):
+    return {name: pytest.approx(price.total) for name, price in built.costs.items()}
 
 
-def test_answers_that_were_given_cost_nothing():
-    assert made({"probe": None, "lora": cost()})[0].costs["probe"] == 0.0
+COSTS = {"probe": cost(fit=2.0, each=1.0), "lora": cost(fit=60.0, each=1.0)}
+
+
+def test_cost_is_the_time_of_a_fit_and_a_months_predictions():
+    assert totals(made(COSTS)[0]) == {"probe": 12.0, "lora": 70.0}
+    assert totals(made(COSTS, predictions_per_month=1_000_000)[0]) == {"probe": 1002.0, "lora": 1060.0}
+
+
+def test_cost_is_money_where_the_machine_has_a_price():
+    built, _ = made(COSTS, price_per_hour=3600, price_per_label=0.02, price_per_mistake=0.5)
+    labels, mistakes = 600 * 0.02 / 12, 10_000 * 0.1 * 0.5
+    assert totals(built) == {"probe": labels + 2 / 12 + 10 + mistakes, "lora": labels + 60 / 12 + 10 + mistakes}
+    assert built.costs["probe"].timed == pytest.approx(2 / 12 + 10)
+    assert built.per_unit == 5_000
+
+
+def test_without_a_price_of_the_machine_time_goes_on_to_count():
+    assert totals(made(COSTS, price_per_label=0.02)[0]) == {"probe": 12.0, "lora": 70.0}
+
+
+def test_prices_decide_nothing_where_something_else_is_preferred():
+    assert made(COSTS, price_per_hour=1, prefer="score")[0].by_score
+    alone = {name: cost(alone=own.fit_seconds) for name, own in COSTS.items()}
+    assert totals(made(alone, price_per_hour=1, prefer="latency")[0]) == {"probe": 2.0, "lora": 60.0}
+
+
+def test_priced_mistakes_let_the_better_of_two_close_ones_win():
+    costs = {"probe": cost(fit=1.0), "lora": cost(fit=3600.0)}
+    found = {"probe": standing(0.004), "lora": standing()}
+    free = rule(found, FAMILIES, costs, ACCURACY, StudyOptions.parse({"price_per_hour": 1}), bills=_bills(costs, 0.0))
+    dear = rule(found, FAMILIES, costs, ACCURACY, StudyOptions.parse(PRICED), bills=_bills(costs, 1.0))
+    scores = {"probe": 0.896, "lora": 0.9}
+    assert free[0](scores) == "probe"
+    assert dear[0](scores) == "lora"
+
+
+PRICED = {"price_per_hour": 1, "price_per_mistake": 1.0}
+
+
+def _bills(costs, per_mistake):
+    shares = {"probe": 0.896, "lora": 0.9}
+    prices = Prices(1.0, None, per_mistake, 10_000)
+    return {name: bill(own, 0, right(shares[name]), prices) for name, own in costs.items()}
+
+
+def test_preferring_latency_counts_one_example_alone_and_never_many_at_once():
+    costs = {"probe": cost(fit=500.0, each=1.0, alone=4.0), "lora": cost(fit=1.0, each=3.0), "words": None}
+    assert totals(made(costs, prefer="latency")[0]) == {"probe": 4.0, "lora": np.inf, "words": np.inf}
+
+
+def test_where_nobody_was_timed_alone_the_score_decides():
+    costs = {"probe": cost(), "lora": cost()}
+    assert made(costs, prefer="latency")[0]({"probe": 0.899, "lora": 0.9}) == "lora"
+
+
+def test_answers_that_were_given_cost_no_time():
+    assert made({"probe": None, "lora": cost()})[0].costs["probe"].total == 0.0
 
 
 def test_worth_is_in_points_of_the_metric():
@@ -132,12 +201,48 @@ def test_worth_is_in_points_of_the_metric():
 
 
 def test_limits_exclude_with_the_figures():
-    costs = {"probe": cost(alone=3.0), "lora": cost(alone=25.0, memory=3 * 2**30), "words": cost(memory=2**20)}
-    built, why = made(costs, max_latency="20ms", max_memory="2GiB")
+    costs = {"probe": cost(alone=3.0, memory=2**30), "lora": cost(alone=25.0, memory=3 * 2**30)}
+    latency, memory = "takes 25.0 ms for one example (the limit is 20 ms)", "needs 3,072 MiB (the limit is 2,048 MiB)"
+    built, why = made(costs, max_latency="20ms")
     assert built.excluded == {"lora"}
-    assert why == {"lora": "takes 25.0 ms for one example; the limit is 20 ms"}
-    _, why = made(costs, max_memory="2GiB")
-    assert why == {"lora": "needs 3,072 MiB; the limit is 2,048 MiB"}
+    assert why == {"lora": latency}
+    assert made(costs, max_memory="2GiB")[1] == {"lora": memory}
+    assert made(costs, max_latency="20ms", max_memory="2GiB")[1] == {"lora": f"{latency} and {memory}"}
+
+
+def test_what_was_not_measured_on_what_is_limited_is_not_picked():
+    costs = {"probe": cost(alone=3.0), "lora": cost(each=0.1), "words": None}
+    built, why = made(costs, max_latency="20ms")
+    assert built.excluded == {"lora", "words"}
+    assert set(why.values()) == {"was not timed for one example at a time"}
+    assert made({"probe": cost(memory=1), "lora": cost()}, max_memory="1GiB")[0].excluded == {"lora"}
+
+
+def within(costs, scores, **options):
+    require_one_within_limits(scores, costs, ACCURACY, StudyOptions.parse(options))
+
+
+def test_limits_that_nobody_keeps_to_fail_with_the_nearest_and_its_figures():
+    costs = {"probe": cost(alone=30.0), "lora": cost(alone=25.0), "words": None}
+    scores = {"probe": 0.8, "lora": 0.9, "words": 0.7}
+    with pytest.raises(CheckFailedError) as failed:
+        within(costs, scores, max_latency="20ms")
+    assert "None of the 3 candidates that were measured keeps to --max-latency 20ms." in str(failed.value)
+    assert "The nearest is lora (accuracy 0.90): it takes 25.0 ms for one example (the limit is 20 ms)." in str(
+        failed.value
+    )
+    assert failed.value.exit_code == 1
+
+
+def test_the_nearest_is_who_is_least_over_the_limit_that_is_broken_most():
+    costs = {"probe": cost(alone=21.0, memory=9 * 2**30), "lora": cost(alone=40.0, memory=2 * 2**30)}
+    with pytest.raises(CheckFailedError, match=r"The nearest is lora .*40\.0 ms.*2,048 MiB"):
+        within(costs, {"probe": 0.8, "lora": 0.9}, max_latency="20ms", max_memory="1GiB")
+
+
+def test_one_within_the_limits_is_enough():
+    within({"probe": cost(alone=30.0), "lora": cost(alone=2.0)}, {"probe": 0.8, "lora": 0.9}, max_latency="20ms")
+    within({"probe": None}, {"probe": 0.8})
 
 
 def test_who_is_shown_to_be_worse_is_not_picked_however_cheap():
@@ -216,52 +321,3 @@ def test_the_smallest_error_is_best_for_a_metric_that_counts_errors(difficulty):
 
 def test_a_candidate_alone_is_the_best(difficulty):
     assert stand({"only": folds(difficulty, 2)})["only"].versus.best
-
-
-# ------------------------------------------------------------------------------------------ stopping
-
-
-def stop(blocks, more=10.0, **options):
-    return reason_to_stop(
-        "lora",
-        blocks,
-        ACCURACY,
-        fold_sizes=FOLD_SIZES,
-        options=StudyOptions.parse(options),
-        done=len(blocks["lora"]),
-        more=more,
-    )
-
-
-def test_what_is_clearly_behind_is_not_run_again(difficulty):
-    blocks = {"probe": folds(difficulty, 3, 1), "lora": folds(difficulty - 0.3, 1, 2)[:4]}
-    assert "clearly behind probe after 4 draws" in (stop(blocks) or "")
-
-
-def test_what_clearly_leads_is_settled(difficulty):
-    blocks = {"probe": folds(difficulty - 0.3, 3, 1), "lora": folds(difficulty, 1, 2)}
-    assert "settled against probe" in (stop(blocks) or "")
-
-
-def test_what_is_open_is_run_again(difficulty):
-    probe = folds(difficulty, 1, 1)
-    ahead = []
-    for block, gained in zip(probe[:3], (1, 6, 9), strict=True):
-        statistics = block.statistics.copy()
-        statistics[np.flatnonzero(statistics[:, 0] == 0)[:gained], 0] = 1.0
-        ahead.append(Block(block.repeat, block.fold, block.rows, statistics, block.groups))
-    assert stop({"probe": probe, "lora": ahead}, more=50.0) is None
-    assert "within the budget" in (stop({"probe": probe, "lora": ahead}, more=0.0, worth=6) or "")
-
-
-def test_after_one_draw_nothing_can_be_said(difficulty):
-    assert stop({"probe": folds(difficulty, 3, 1), "lora": folds(difficulty - 0.02, 1, 2)[:1]}, more=5.0) is None
-
-
-def test_only_the_best_rival_counts(difficulty):
-    blocks = {
-        "majority": folds(np.full(ROWS, 0.1), 3, 3),
-        "probe": folds(difficulty, 3, 1),
-        "lora": folds(difficulty - 0.4, 1, 2)[:4],
-    }
-    assert "clearly behind probe" in (stop(blocks) or "")
