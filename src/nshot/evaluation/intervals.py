@@ -22,13 +22,19 @@ spread shows only the share 1 - rho of the variance between fresh draws, and the
 only the first n of a fold's training rows and are to speak for fresh draws, the part of s^2 that test rows do not
 explain gets rho/(1 - rho) where that is more than n_test/n_train.
 
+Two or three draws tell little of how much draws differ: s^2 between them is often far too small, and t with one or two
+degrees of freedom reaches far. Where other candidates were judged on the same draws, MS_a is therefore drawn towards
+what their mean variance lets one expect, as if that came from two more draws (Smyth 2004, "Linear models and empirical
+Bayes methods": moderated variances; the degrees of freedom grow by as many).
+
 Scores that are no means (macro F1, AUROC ...) take part by jackknife pseudo-values, y_i = m S - (m - 1) S_without_i
 (Tukey 1958). Near-duplicates and users' groups stay whole: a group's y is the sum over its rows (linearised ratio).
 
 The interval itself is Wilson's score interval with the effective number of rows, n_eff = p (1 - p) / Var, and t in
 place of z (Wilson 1927; Franco, Little, Louis & Slud 2019 for correlated rows): it stays inside the metric's range and
-does not shrink to nothing at 100 %. Without any variance n_eff is the number of test rows (groups; for macro averages
-as many as k equally large classes would need).
+does not shrink to nothing at 100 %; with up to three mistakes its near end is that of Brown, Cai & DasGupta (2001).
+Without any variance n_eff is the number of test rows (groups; for macro averages as many as k equally large classes
+would need).
 """
 
 from __future__ import annotations
@@ -46,6 +52,7 @@ from nshot.metrics import Array, Metric
 
 Target: TypeAlias = Literal["this model", "a fresh draw", "this pool"]
 TEST_ROWS_ONLY = "test rows only"
+FEWEST_COMPARABLE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +81,24 @@ class Block:
         """Return the block of these positions, in that order."""
         groups = None if self.groups is None else self.groups[positions]
         return Block(self.repeat, self.fold, self.rows[positions], self.statistics[positions], groups)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How much draws differ among comparable candidates (or pairs of them).
+
+    Attributes:
+        variance: Between draws, the mean over the candidates.
+        weight: How many draws that counts for. Eight candidates whose spreads differ by factors of 1 to 3, judged on
+            200 to 1,000 rows by 2 to 5 draws: 95 % intervals cover 94 to 97 % with 2, 93 to 96 % with 4, and 88 to 96 %
+            without it, where they are up to twice as wide.
+        least: Own variances are never taken to be smaller. Where the most extreme of many pairs decides, its variance
+            is the one that came out too small.
+    """
+
+    variance: float
+    weight: int = 2
+    least: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,13 +179,13 @@ class Components:
     mistake: Array
     one_fit: bool
 
-    def variance(self, contrast: Array, least_draws: float = 0.0) -> tuple[float, float]:
+    def variance(self, contrast: Array, usual: Usual | None = None) -> tuple[float, float]:
         """Return the variance of ``contrast @ scores`` and its degrees of freedom.
 
         Args:
             contrast: Shape (m,).
-            least_draws: A variance between draws known from elsewhere (`draws` of similar contrasts), which is used
-                where this contrast's own is smaller: three repeats can agree by chance.
+            usual: What is known of the variance between draws (`draws`) from comparable contrasts, towards which this
+                one's own is drawn; None: nothing.
         """
         raise NotImplementedError
 
@@ -194,22 +219,21 @@ class HoldOut(Components):
     rows: int
     weight_of_draws: float
 
-    def variance(self, contrast: Array, least_draws: float = 0.0) -> tuple[float, float]:
+    def variance(self, contrast: Array, usual: Usual | None = None) -> tuple[float, float]:
         """Return the variance of ``contrast @ scores`` and Satterthwaite's degrees of freedom."""
         of_repeats, of_rows, rest = (float(contrast @ square @ contrast) for square in self.repeats_by_rows)
         from_rows = of_rows / (self.repeats * self.rows)
-        # A negative component is read as none, or as what is known from elsewhere.
-        if self.repeats < 2 or of_repeats <= max(rest, rest + least_draws * self.rows):
-            if least_draws <= 0.0 or self.repeats < 2:
-                return from_rows, float(self.rows - 1)
-            of_repeats = rest + least_draws * self.rows
+        freedom = self.repeats - 1
+        if usual is not None and freedom:
+            known = rest + max(0.0, usual.variance) * self.rows
+            drawn = (freedom * of_repeats + usual.weight * known) / (freedom + usual.weight)
+            of_repeats = max(of_repeats, known) if usual.least else drawn
+            freedom += usual.weight
+        if not freedom or of_repeats <= rest:  # a negative component is read as none
+            return from_rows, float(self.rows - 1)
         up, down = self.weight_of_draws * of_repeats / self.rows, self.weight_of_draws * rest / self.rows
         total = up - down + from_rows
-        spread = (
-            up**2 / (self.repeats - 1)
-            + from_rows**2 / (self.rows - 1)
-            + down**2 / ((self.repeats - 1) * (self.rows - 1))
-        )
+        spread = up**2 / freedom + from_rows**2 / (self.rows - 1) + down**2 / ((self.repeats - 1) * (self.rows - 1))
         return total, (total**2 / spread if spread > 0 else float(self.rows - 1))
 
     def draws(self, contrast: Array) -> float:
@@ -254,7 +278,7 @@ class KFold(Components):
         """Return 0: fold scores are not split into draws and rows."""
         return 0.0
 
-    def variance(self, contrast: Array, least_draws: float = 0.0) -> tuple[float, float]:
+    def variance(self, contrast: Array, usual: Usual | None = None) -> tuple[float, float]:
         """Return the variance of ``contrast @ scores`` and the folds minus one as degrees of freedom."""
         between, within = float(contrast @ self.between @ contrast), float(contrast @ self.within @ contrast)
         total = between * (1.0 / self.folds + self.overlap) + max(0.0, between - within) * self.more_overlap
@@ -337,6 +361,28 @@ def components(
             aligned = [blocks[:1] for blocks in aligned]
         return _hold_out(aligned, metric, overlap)
     return _k_fold(aligned, metric, overlap, n_train, n_test)
+
+
+def usual_draws(
+    candidates: Sequence[Sequence[Block]], metric: Metric, *, rho: float | None, target: Target
+) -> Usual | None:
+    """Return the mean variance between draws of these candidates' scores in a hold-out, for `estimate`.
+
+    None where fewer than three of them have two draws or more: too few to say what is usual.
+
+    Args:
+        candidates: The blocks of each candidate at one n.
+        metric: What the statistics belong to.
+        rho: n / N, see `components`.
+        target: What the scores speak for.
+    """
+    one = np.ones(1)
+    found = [
+        components([blocks], metric, rho=rho, target=target).draws(one)
+        for blocks in candidates
+        if len(blocks) > 1 and is_hold_out(blocks)
+    ]
+    return Usual(float(np.mean(found))) if len(found) >= FEWEST_COMPARABLE else None
 
 
 def _mistakes(blocks: Sequence[Block], metric: Metric) -> float:
@@ -464,6 +510,31 @@ def _joined(blocks: Sequence[Block]) -> Block:
     return Block(blocks[0].repeat, 0, rows, statistics, groups)
 
 
+def row_effects(blocks: Sequence[Block], metric: Metric) -> tuple[NDArray[Any], Array]:
+    """Return what each test row (group) adds to the error of a candidate's score.
+
+    Returns:
+        Ids of the rows (groups), shape (u,), and the effects, shape (u,): their squares add up to the variance that
+        the score has from its test rows.
+    """
+    values, _ = _fold_values(blocks, metric)
+    repeats = {block.repeat for block in blocks}
+    rows_of = {r: sum(len(block.rows) for block in blocks if block.repeat == r) for r in repeats}
+    mean_of = {
+        r: sum(float(own.sum()) for own, block in zip(values, blocks, strict=True) if block.repeat == r) / rows_of[r]
+        for r in repeats
+    }
+    ids = np.concatenate([block.rows if block.groups is None else block.groups for block in blocks])
+    parts = np.concatenate(
+        [
+            (own - mean_of[block.repeat]) / (rows_of[block.repeat] * len(repeats))
+            for own, block in zip(values, blocks, strict=True)
+        ]
+    )
+    different, which = np.unique(ids, return_inverse=True)
+    return different, np.asarray(np.bincount(which.reshape(-1), weights=parts), dtype=np.float64)
+
+
 # --- one candidate ---------------------------------------------------------------------------------------------------
 
 
@@ -472,6 +543,18 @@ def t_quantile(probability: float, degrees_of_freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, probability))
+
+
+def _nearest(share: float, effective: float, level: float) -> float:
+    """Return the lower end of a share of few cases, 1 where they are none or more than three.
+
+    Wilson's interval covers badly next to 0 and 1 (with one mistake in 64, 88 % where 99.8 % are right). The remedy is
+    that of Brown, Cai & DasGupta 2001, "Interval estimation for a binomial proportion", section 4.1.1.
+    """
+    from scipy.special import gammaincinv
+
+    cases = share * effective
+    return float(gammaincinv(cases, 1.0 - level)) / effective if 0.5 <= cases <= 3.5 else 1.0
 
 
 def score_interval(
@@ -504,6 +587,9 @@ def score_interval(
     centre = (share + pull / 2.0) / (1.0 + pull)
     half = t * math.sqrt(share * (1.0 - share) / effective + pull / (4.0 * effective)) / (1.0 + pull)
     low, high = max(0.0, centre - half), min(1.0, centre + half)
+    # One to three mistakes: the end next to perfection comes from their Poisson distribution.
+    low = min(low, _nearest(share, effective, level))
+    high = max(high, 1.0 - _nearest(1.0 - share, effective, level))
     # Rounding must not push a perfect score out of its own interval.
     low, high = min(low, share), max(high, share)
     return Interval(metric.lowest + width * low, metric.lowest + width * high, level)
@@ -517,6 +603,7 @@ def estimate(
     target: Target,
     n_train: int | None = None,
     n_test: int | None = None,
+    usual: Usual | None = None,
     level: float = 0.95,
 ) -> Estimate:
     """Return the score of one candidate at one n with its interval.
@@ -543,13 +630,14 @@ def estimate(
         target: What the number speaks for, see `target_of`.
         n_train: k-fold only: all the rows that a fold leaves for training; None: the rows not in the fold.
         n_test: k-fold only: rows of a fold; None: as found.
+        usual: Hold-out only: how much draws differ among candidates judged on the same draws (`usual_draws`).
         level: Coverage of the interval.
     """
     if rho == 0.0 and not is_hold_out(blocks):
         first = min(block.repeat for block in blocks)
         blocks = [_joined([block for block in blocks if block.repeat == first])]
     parts = components([blocks], metric, rho=rho, target=target, n_train=n_train, n_test=n_test)
-    variance, freedom = parts.variance(np.ones(1))
+    variance, freedom = parts.variance(np.ones(1), usual)
     known = math.isfinite(variance)
     score, mistake = float(parts.scores[0]), float(parts.mistake[0])
     repeats = len(parts.by_repeat)

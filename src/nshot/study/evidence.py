@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nshot.core import Cost, Family, Interval, Run, RunStatus
 from nshot.evaluation.comparison import as_constant
-from nshot.evaluation.intervals import Block, Estimate, estimate, target_of
+from nshot.evaluation.intervals import Block, Estimate, Usual, estimate, target_of, usual_draws
 from nshot.evaluation.protocol import Design
 from nshot.metrics import Metric
 from nshot.study.spec import RunSpec
@@ -70,6 +70,8 @@ class Evidence:
         self._groups = groups
         self._answers = answers
         self._arrays = cache(self._load)
+        self._draws_at = cache(self._usual_draws)
+        self._estimate_at = cache(self._estimate)
 
     def _load(self, file: str) -> dict[str, NDArray[Any]]:
         from safetensors.numpy import load_file
@@ -140,8 +142,26 @@ class Evidence:
             for draw in self.design.draws
         ]
 
+    def usual_draws(self, n_labels: int, metric: Metric) -> Usual | None:
+        """Return how much draws of n labels differ among all candidates; in a hold-out only."""
+        return self._draws_at(n_labels, metric)
+
+    def _usual_draws(self, n_labels: int, metric: Metric) -> Usual | None:
+        if self.design.kind == "kfold":
+            return None
+        there = [name for name, sizes in self.sizes.items() if n_labels in sizes]
+        return usual_draws(
+            [self.blocks(name, n_labels, metric) for name in there if self.has(name, n_labels, metric)],
+            metric,
+            rho=self.rho(n_labels),
+            target=target_of(n_labels, self.design.n_train),
+        )
+
     def estimate(self, name: str, n_labels: int, metric: Metric) -> Estimate:
         """Return a candidate's score at n with its interval and what it speaks for."""
+        return self._estimate_at(name, n_labels, metric)
+
+    def _estimate(self, name: str, n_labels: int, metric: Metric) -> Estimate:
         return estimate(
             self.blocks(name, n_labels, metric),
             metric,
@@ -149,6 +169,7 @@ class Evidence:
             target=target_of(n_labels, self.design.n_train),
             n_train=self.fold_sizes[0],
             n_test=self.fold_sizes[1],
+            usual=self.usual_draws(n_labels, metric),
         )
 
     def target_words(self, found: Estimate, n_labels: int) -> str:
@@ -190,6 +211,11 @@ class Evidence:
             peak_memory_bytes=whole([cost.peak_memory_bytes for cost in costs]),
             artefact_bytes=whole([cost.artefact_bytes for cost in costs]),
             examples_seen=whole([cost.examples_seen for cost in costs]),
+            milliseconds_alone_p95=median([cost.milliseconds_alone_p95 for cost in costs]),
+            examples_per_second=median([cost.examples_per_second for cost in costs]),
+            best_batch=whole([cost.best_batch for cost in costs]),
+            shipped_bytes=whole([cost.shipped_bytes for cost in costs]),
+            tokens_per_example=median([cost.tokens_per_example for cost in costs]),
         )
 
 

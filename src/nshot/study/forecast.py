@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nshot.core import Family
-from nshot.evaluation.curves import Curve, constant_curve, crossover, fit_curve, gain
+from nshot.evaluation.comparison import correlations
+from nshot.evaluation.curves import Curve, Point, crossover, fit_curves, gain
 from nshot.metrics import Metric
 from nshot.study.evidence import Evidence, clipped
 
 FARTHEST = 4
 """Nothing is said beyond so many times the labels there are."""
+A_FEW = 50
+"""Fewer more labels than these are not asked about, unless there are hardly more today."""
 
 
 def fitted_curves(evidence: Evidence, metric: Metric) -> dict[str, Curve]:
-    """Return the learning curve of every candidate that has one, from twice the classes up."""
-    curves = {}
+    """Return the learning curve of every candidate that has one, from twice the classes up, all fitted together."""
     from_n = 2 * evidence.design.classes
+    points: dict[str, list[Point]] = {}
+    blocks = []
     for name, sizes in evidence.sizes.items():
-        points = [n for n in sizes if n >= from_n and evidence.has(name, n, metric)]
-        estimates = [(n, evidence.estimate(name, n, metric)) for n in points]
-        known = [(n, found) for n, found in estimates if found.standard_error is not None]
-        curve = fit_curve(
-            [n for n, _ in known],
-            [found.score for _, found in known],
-            [found.standard_error or 0.0 for _, found in known],
-            seed=0,
-            higher_is_better=metric.higher_is_better,
-            bound=metric.highest if metric.higher_is_better else metric.lowest,
-        )
-        if curve is not None:
-            curves[name] = curve
-    ladder = [n for n in evidence.design.ladder if n >= from_n]
-    for name, sizes in evidence.sizes.items():
-        if sizes == (0,) and ladder and evidence.has(name, 0, metric):
-            found = evidence.estimate(name, 0, metric)
-            if found.standard_error is not None:
-                curves[name] = constant_curve(
-                    ladder, found.score, found.standard_error, seed=0, higher_is_better=metric.higher_is_better
-                )
-    return curves
+        for n in sizes:
+            if (n and n < from_n) or not evidence.has(name, n, metric):
+                continue
+            found = evidence.estimate(name, n, metric)
+            if found.standard_error is None:
+                continue
+            unseen = _unseen_draws(evidence, metric, n) if n and found.repeats == 1 else 0.0
+            error = math.sqrt(found.standard_error**2 + unseen)
+            points.setdefault(name, []).append(Point(n, found.score, error))
+            blocks.append(evidence.blocks(name, n, metric))
+    if not blocks:
+        return {}
+    errors = [point.standard_error for own in points.values() for point in own]
+    return fit_curves(
+        points,
+        correlation=correlations(blocks, errors, metric),
+        higher_is_better=metric.higher_is_better,
+        bound=metric.highest if metric.higher_is_better else metric.lowest,
+    )
+
+
+def _unseen_draws(evidence: Evidence, metric: Metric, n_labels: int) -> float:
+    """Return the variance between draws that one fit in a hold-out does not show.
+
+    What is usual at this n, or at the nearest smaller one at which draws were repeated: with more labels they differ
+    less.
+    """
+    sizes = sorted({n for own in evidence.sizes.values() for n in own if 0 < n <= n_labels}, reverse=True)
+    known = (evidence.usual_draws(n, metric) for n in sizes)
+    return max(0.0, next((usual.variance for usual in known if usual is not None), 0.0))
 
 
 def crossovers(curves: Mapping[str, Curve], pick: str, evidence: Evidence) -> list[dict[str, Any]]:
@@ -68,16 +81,49 @@ def crossovers(curves: Mapping[str, Curve], pick: str, evidence: Evidence) -> li
     return sorted(found, key=lambda crossing: crossing["n_labels"])
 
 
-def more_labels(curve: Curve | None, metric: Metric, n_train: int) -> list[dict[str, Any]]:
-    """Return what twice and four times the labels are expected to bring."""
+def more_labels(
+    curves: Mapping[str, Curve], metric: Metric, n_train: int, price_per_label: float | None
+) -> list[dict[str, Any]]:
+    """Return what a few more, twice and four times the labels are expected to bring to the best score.
+
+    Each record names the candidate that is expected to be the best then (``with``), how many labels more these are
+    (``labels``) and, where a label has a price, what they cost (``money``). Nothing where no candidate's curve rises.
+
+    Args:
+        curves: Of all candidates.
+        metric: The primary metric.
+        n_train: Today's number of labels.
+        price_per_label: Of labelling one example, or None.
+    """
+    if not any(curve.rises for curve in curves.values()):
+        return []
     found: list[dict[str, Any]] = []
-    if curve is None or not curve.parameters[1]:
-        return found
-    for factor in (2, FARTHEST):
-        change = gain(curve, n_train, factor * n_train)
-        if change is not None:
-            found.append({"n_labels": factor * n_train, "gain": round(change[0], 6), "interval": clipped(change[1])})
+    for n in sorted({n_train + next_few(n_train), 2 * n_train, FARTHEST * n_train}):
+        more = gain(curves, n_train, n)
+        if more is not None:
+            found.append(
+                {
+                    "n_labels": n,
+                    "labels": n - n_train,
+                    "gain": round(more.change, 6),
+                    "interval": clipped(more.interval),
+                    "with": more.best,
+                    "money": None if price_per_label is None else round((n - n_train) * price_per_label, 2),
+                }
+            )
     return found
+
+
+def next_few(n_train: int) -> int:
+    """Return how many more labels a person would ask about: a round number, a quarter to a half of today's.
+
+    At least `A_FEW`, unless that would be more than today's.
+    """
+    most = n_train / 2
+    if most < A_FEW <= n_train:
+        most = float(A_FEW)
+    power = int(10 ** (len(str(int(most))) - 1))
+    return max(digit * power for digit in (1, 2, 3, 5) if digit * power <= most)
 
 
 def curve_records(

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from nshot import metrics
-from nshot.evaluation.comparison import as_constant, corrected_score, joint_covariance, paired_difference, versus_best
+from nshot.core import Interval
+from nshot.evaluation.comparison import (
+    as_constant,
+    corrected_score,
+    correlations,
+    independent_difference,
+    mean_ranks,
+    paired_difference,
+    versus_best,
+)
 from nshot.evaluation.intervals import TEST_ROWS_ONLY, Block, estimate
 
 ACCURACY = metrics.get("accuracy")
@@ -85,6 +94,23 @@ def test_a_much_better_candidate_is_told_from_the_others():
         assert got[name].mean in got[name].interval
 
 
+def test_two_proportions_of_different_rows_differ_as_in_newcombes_table():
+    """Newcombe 1998, table II, example (a), method 10: 56/70 - 48/80 lies in 0.0524 to 0.3339."""
+    found = independent_difference(0.8, wilson(56, 70), 0.6, wilson(48, 80))
+    assert (found.low, found.high) == (pytest.approx(0.0524, abs=5e-5), pytest.approx(0.3339, abs=5e-5))
+
+
+def wilson(hits, n):
+    share, z = hits / n, 1.959964
+    centre, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Interval((centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n))
+
+
+def test_a_score_outside_its_own_interval_adds_nothing_on_that_side():
+    found = independent_difference(0.5, Interval(0.55, 0.7), 0.5, Interval(0.5, 0.5))
+    assert (found.low, found.high) == (pytest.approx(0.0), pytest.approx(0.2))
+
+
 def test_simultaneous_intervals_cover_all_shortfalls_at_once():
     rng = np.random.default_rng(5)
     truth = np.array([0.70, 0.75, 0.80, 0.80])
@@ -151,6 +177,35 @@ def test_smallest_detectable_is_found_about_four_times_in_five():
     assert 0.72 <= found / 300 <= 0.9
 
 
+def test_true_differences_are_called_and_never_the_wrong_way_round():
+    rng = np.random.default_rng(19)
+    wrong, found = 0, []
+    for _ in range(200):
+        difficulty, better = 1.2 + rng.normal(size=200) * 1.5, rng.normal()
+        right = (rng.random((2, 200)) < sigmoid(np.stack([difficulty, difficulty + better]))).astype(float)
+        a, b = ([Block(0, 0, np.arange(200), one[:, None])] for one in right)
+        truth = float(np.mean(sigmoid(difficulty + better) - sigmoid(difficulty)))
+        got = paired_difference(b, a, ACCURACY, **MODEL)
+        called = 0.0 not in got.interval
+        wrong += called and got.mean * truth < 0
+        if abs(truth) > got.smallest_detectable:
+            found.append(called)
+    assert wrong <= 2
+    assert len(found) > 40
+    assert np.mean(found) >= 0.75  # of those beyond what the comparison says that it can see
+
+
+def test_intervals_are_hardly_wider_than_with_the_variance_known():
+    rng = np.random.default_rng(20)
+    widths, means = [], []
+    for _ in range(200):
+        blocks = study(rng)
+        got = paired_difference(blocks["c0"], blocks["c1"], ACCURACY, **FRESH)
+        widths.append(got.interval.high - got.interval.low)
+        means.append(got.mean)
+    assert np.mean(widths) <= 1.35 * 2 * 1.96 * np.std(means)
+
+
 def test_only_common_blocks_and_rows_are_compared():
     rng = np.random.default_rng(10)
     right = (rng.random((3, 100)) < 0.7).astype(float)
@@ -179,32 +234,153 @@ def test_zero_shot_is_compared_with_every_repeat_and_fold():
     assert got.mean == pytest.approx(expected)
 
 
-def test_joint_covariance_has_each_candidates_variance():
+def test_scores_on_the_same_rows_go_together():
     blocks = study(np.random.default_rng(12), candidates=3)
-    together = joint_covariance(blocks, ACCURACY, **FRESH)
+    errors = [estimate(own, ACCURACY, **FRESH).standard_error for own in blocks.values()]
+    together = correlations(list(blocks.values()), errors, ACCURACY)
     assert together.shape == (3, 3)
+    assert np.diag(together) == pytest.approx(1.0)
     assert np.linalg.eigvalsh(together).min() >= -1e-12
-    assert together[0, 1] > 0  # the same rows are hard for all
-    alone = estimate(blocks["c0"], ACCURACY, **FRESH).standard_error
-    assert together[0, 0] == pytest.approx(alone**2, rel=0.5)
+    assert 0.1 < together[0, 1] < 1.0  # the same rows are hard for all
+
+
+def test_correlations_are_those_seen_over_many_studies():
+    rng = np.random.default_rng(21)
+    rows = 200
+    scores, said = [], []
+    for _ in range(400):
+        row = 1.2 + rng.normal(size=rows) * 1.5
+        right = (rng.random((2, rows)) < sigmoid(row)).astype(float)
+        blocks = [[Block(0, 0, np.arange(rows), one[:, None])] for one in right]
+        errors = [estimate(own, ACCURACY, **MODEL).standard_error for own in blocks]
+        said.append(correlations(blocks, errors, ACCURACY)[0, 1])
+        scores.append(right.mean(axis=1))
+    assert np.mean(said) == pytest.approx(np.corrcoef(np.transpose(scores))[0, 1], abs=0.1)
+
+
+def test_points_with_few_draws_do_not_shrink_the_others():
+    rng = np.random.default_rng(22)
+    blocks = study(rng, candidates=2)
+    elsewhere = [Block(0, 0, np.arange(1000, 1200), (rng.random((200, 1)) < 0.7).astype(float))]
+    points = [blocks["c0"], blocks["c1"], blocks["c1"][:1], elsewhere]
+    errors = [estimate(own, ACCURACY, **FRESH).standard_error for own in points]
+    together = correlations(points, errors, ACCURACY)
+    assert together[:2, :2] == pytest.approx(correlations(points[:2], errors[:2], ACCURACY))
+    assert together[1, 2] > 0.3
+    assert together[3, :3] == pytest.approx(0.0)  # no row in common
+
+
+def test_folds_and_repeats_are_matched_row_by_row():
+    rng = np.random.default_rng(23)
+    right = (rng.random(100) < 0.7).astype(float)
+    order = rng.permutation(100)
+    whole = [Block(0, 0, np.arange(100), right[:, None])]
+    folds = [Block(0, f, order[f::5], right[order[f::5]][:, None]) for f in range(5)]
+    error = estimate(whole, ACCURACY, **MODEL).standard_error
+    assert correlations([whole, folds], [error, error], ACCURACY)[0, 1] == pytest.approx(0.99, abs=0.02)
+
+
+# --- signs and ranks
+
+
+def draws_of(scores, rows=100):
+    """Return blocks of a candidate that is right on exactly these shares of the rows, one draw each."""
+    right = [(np.arange(rows) < round(rows * score)).astype(float) for score in scores]
+    return [Block(r, 0, np.arange(rows), one[:, None]) for r, one in enumerate(right)]
+
+
+def test_one_collapsed_draw_stretches_the_mean_and_not_the_signs():
+    steady, collapsed = draws_of([0.80] * 5), draws_of([0.82, 0.83, 0.82, 0.81, 0.20])
+    got = paired_difference(collapsed, steady, ACCURACY, **FRESH)
+    assert got.mean < -0.1
+    assert (got.won, got.lost, got.tied) == (4, 1, 0)
+    assert got.median == pytest.approx(0.02)
+
+
+def test_signs_follow_the_metrics_direction():
+    rows = np.arange(20)
+    far, near = ([Block(r, 0, rows, np.full((20, 1), error)) for r in range(3)] for error in (0.5, 0.2))
+    got = paired_difference(near, far, MAE, **FRESH)
+    assert (got.won, got.lost, got.tied) == (3, 0, 0)
+    assert got.median == pytest.approx(-0.3)
+
+
+def test_equal_draws_are_ties():
+    got = paired_difference(draws_of([0.8, 0.7]), draws_of([0.8, 0.6]), ACCURACY, **FRESH)
+    assert (got.won, got.lost, got.tied) == (1, 0, 1)
+
+
+def test_one_model_is_one_draw_however_often_it_is_listed():
+    got = paired_difference(draws_of([0.8] * 3), draws_of([0.7, 0.9, 0.9]), ACCURACY, **MODEL)
+    assert (got.won, got.lost, got.tied) == (1, 0, 0)
+
+
+def test_mean_ranks_share_ties_and_count_draws_in_common():
+    # "few" is ahead of both in its only draw; of three draws a wins one, ties one and loses one against b.
+    blocks = {"a": draws_of([0.9, 0.8, 0.7]), "b": draws_of([0.8, 0.8, 0.8]), "few": draws_of([0.95])}
+    ranks = mean_ranks(blocks, ACCURACY, target="a fresh draw")
+    assert ranks == pytest.approx({"a": 2.5, "b": 2.5, "few": 1.0})
+    whole = {name: own for name, own in blocks.items() if name != "few"}
+    assert mean_ranks(whole, ACCURACY, target="a fresh draw")["a"] == pytest.approx((1 + 1.5 + 2) / 3)
+    errors = {"near": [Block(0, 0, np.arange(3), np.full((3, 1), 0.1))]}
+    errors["far"] = [Block(0, 0, np.arange(3), np.full((3, 1), 0.2))]
+    assert mean_ranks(errors, MAE, target="this model") == {"near": 1.0, "far": 2.0}
+
+
+# --- the winner's curse
+
+
+def corrected(blocks, metric, rule, target, **options):
+    one = {"this model": 1}.get(target)
+    scores = {
+        name: float(np.mean([metric.aggregate(block.statistics) for block in own[:one]]))
+        for name, own in blocks.items()
+    }
+    return corrected_score(blocks, metric, rule, scores=scores, target=target, **options)
 
 
 def test_the_winners_curse_is_taken_off():
     rng = np.random.default_rng(13)
-    raw, corrected = [], []
+    raw, fixed = [], []
     for _ in range(80):
         right = (rng.random((10, 150)) < 0.75).astype(float)
         blocks = {f"c{i}": [Block(0, 0, np.arange(150), right[i][:, None])] for i in range(10)}
-        got = corrected_score(blocks, ACCURACY, best_name, target="this model", resamples=100)
+        got = corrected(blocks, ACCURACY, best_name, "this model", resamples=100)
         raw.append(got.score - 0.75)
-        corrected.append(got.corrected - 0.75)
+        fixed.append(got.corrected - 0.75)
     assert np.mean(raw) > 0.04
-    assert abs(np.mean(corrected)) < 0.01
+    assert abs(np.mean(fixed)) < 0.01
+
+
+def test_a_pick_with_fewer_draws_than_others_is_corrected_too():
+    rng = np.random.default_rng(18)
+    raw, fixed = [], []
+    for _ in range(60):
+        p = sigmoid(1.2 + rng.normal(size=150))
+        blocks = {}
+        for i in range(8):
+            right = (rng.random((3, 150)) < p).astype(float)
+            own = [Block(r, 0, np.arange(150), right[r][:, None]) for r in range(1 if i < 4 else 3)]
+            blocks[f"c{i}"] = own
+        reference = max((f"c{i}" for i in range(4, 8)), key=lambda name: mean_of(blocks[name]))
+        level = mean_of(blocks[reference])
+        scores = {name: level + mean_of(own) - mean_of(blocks[reference][: len(own)]) for name, own in blocks.items()}
+        got = corrected_score(blocks, ACCURACY, best_name, scores=scores, target="a fresh draw", resamples=100)
+        assert got.picked == best_name(scores)
+        assert got.score == scores[got.picked]
+        raw.append(got.score - p.mean())
+        fixed.append(got.corrected - p.mean())
+    assert np.mean(raw) > 0.02
+    assert abs(np.mean(fixed)) < 0.5 * np.mean(raw)
+
+
+def mean_of(blocks):
+    return float(np.mean([block.statistics.mean() for block in blocks]))
 
 
 def test_a_clear_winner_needs_no_correction():
     blocks = study(np.random.default_rng(14), candidates=3, rows=400, better=3.0)
-    got = corrected_score(blocks, ACCURACY, best_name, target="a fresh draw")
+    got = corrected(blocks, ACCURACY, best_name, "a fresh draw")
     assert got.picked == "c2"
     assert got.picks == {"c2": 1.0}
     assert got.corrected == pytest.approx(got.score, abs=1e-9)
@@ -212,7 +388,7 @@ def test_a_clear_winner_needs_no_correction():
 
 def test_one_candidate_is_not_corrected():
     blocks = {"only": study(np.random.default_rng(15))["c0"]}
-    got = corrected_score(blocks, ACCURACY, best_name, target="a fresh draw")
+    got = corrected(blocks, ACCURACY, best_name, "a fresh draw")
     assert got.corrected == pytest.approx(got.score, abs=1e-12)
     assert versus_best(blocks, ACCURACY, **FRESH)["only"].interval is None
 
@@ -223,7 +399,7 @@ def test_the_whole_rule_is_replayed():
     def always_the_first(scores):
         return next(iter(scores))
 
-    got = corrected_score(blocks, ACCURACY, always_the_first, target="a fresh draw")
+    got = corrected(blocks, ACCURACY, always_the_first, "a fresh draw")
     assert got.picks == {"c0": 1.0}
 
 
@@ -246,7 +422,7 @@ def many(metric_is_mean, candidates=12, repeats=5, rows=3080, classes=77):
 def test_large_studies_are_compared_in_seconds(metric):
     blocks = many(metric.is_mean)
     started = time.process_time()
-    corrected_score(blocks, metric, best_name, target="a fresh draw")
+    corrected(blocks, metric, best_name, "a fresh draw")
     versus_best(blocks, metric, **FRESH)
     # About 1 s on an idle core; a loop over rows or resamples would take minutes.
     assert time.process_time() - started < 20

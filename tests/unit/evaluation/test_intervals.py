@@ -7,7 +7,15 @@ import pytest
 
 from nshot import metrics
 from nshot.core import Prediction, Task, TaskKind
-from nshot.evaluation.intervals import TEST_ROWS_ONLY, Block, components, estimate, pseudo_values, target_of
+from nshot.evaluation.intervals import (
+    TEST_ROWS_ONLY,
+    Block,
+    components,
+    estimate,
+    pseudo_values,
+    target_of,
+    usual_draws,
+)
 
 ACCURACY = metrics.get("accuracy")
 MACRO_F1 = metrics.get("macro_f1")
@@ -41,8 +49,65 @@ def test_hold_out_covers_a_fresh_draw(repeats, draw_spread):
         p = sigmoid(2.0 + 1.5 * rng.normal(size=200)[None, :] + draw_spread * rng.normal(size=repeats)[:, None])
         return estimate(hold_out(rng.random(p.shape) < p), ACCURACY, rho=0.0, target="a fresh draw").interval
 
-    # bench/decision_simulation.py measures 91 to 98 % in such worlds; 400 studies are sure to about 1.5 points.
+    # bench/decision/simulation.py measures 91 to 98 % in such worlds; 400 studies are sure to about 1.5 points.
     assert 0.90 <= coverage(study, truth, 400) <= 0.99
+
+
+@pytest.mark.parametrize(("accuracy", "rows"), [(0.9, 32), (0.99, 64), (0.998, 64), (0.998, 300), (0.995, 1000)])
+def test_ties_and_few_rows_are_covered(accuracy, rows):
+    def study(rng):
+        return estimate(hold_out(rng.random((1, rows)) < accuracy), ACCURACY, rho=1.0, target="this model").interval
+
+    assert coverage(study, accuracy, 400) >= 0.93
+
+
+def test_few_draws_are_read_together_with_those_of_peers():
+    # Eight candidates on the same two draws, whose spreads differ: alone, t with one degree of freedom is lost.
+    rng = np.random.default_rng(3)
+    fresh = {"rho": 0.0, "target": "a fresh draw"}
+    hits, widths = np.zeros(2), np.zeros(2)
+    for _ in range(60):
+        spreads = 0.6 * np.exp(rng.normal(size=8) * 0.4)
+        rows = rng.normal(size=200) * 1.5
+        p = [sigmoid(2.0 + rows + one * rng.normal(size=(2, 1))) for one in spreads]
+        blocks = [hold_out(rng.random((2, 200)) < one) for one in p]
+        usual = usual_draws(blocks, ACCURACY, **fresh)
+        for own, one in zip(blocks, spreads, strict=True):
+            truth = float(np.mean(sigmoid(2.0 + math.hypot(1.5, one) * NORMALS[:20_000])))
+            for i, known in enumerate((None, usual)):
+                got = estimate(own, ACCURACY, usual=known, **fresh).interval
+                hits[i] += truth in got
+                widths[i] += got.high - got.low
+    assert 0.93 <= hits[1] / 480 <= 0.99
+    assert hits[0] < hits[1]
+    assert widths[1] < 0.8 * widths[0]
+
+
+def test_two_candidates_do_not_say_what_is_usual():
+    blocks = [hold_out(np.random.default_rng(i).random((3, 50)) < 0.8) for i in range(2)]
+    assert usual_draws(blocks, ACCURACY, rho=0.0, target="a fresh draw") is None
+
+
+def test_macro_f1_of_few_draws_is_covered_beside_its_peers():
+    rng = np.random.default_rng(7)
+    shares, fresh = np.array([0.4, 0.3, 0.2, 0.1]), {"rho": 0.0, "target": "a fresh draw"}
+
+    def study(rows, repeats):
+        true = rng.choice(4, rows, p=shares)
+        wanted, found = rng.normal(size=rows), []
+        for repeat in range(repeats):
+            p = sigmoid(1.2 + wanted + (rng.normal(size=4) * 0.5)[true])
+            answer = np.where(rng.random(rows) < p, true, (true + 1 + rng.choice(3, rows)) % 4)
+            found.append(Block(repeat, 0, np.arange(rows), np.stack([true, answer], axis=1).astype(float)))
+        return found
+
+    truth = np.mean([MACRO_F1.aggregate(study(5_000, 1)[0].statistics) for _ in range(200)])
+    hits = []
+    for _ in range(40):
+        peers = [study(300, 3) for _ in range(6)]
+        usual = usual_draws(peers, MACRO_F1, **fresh)
+        hits += [truth in estimate(own, MACRO_F1, usual=usual, **fresh).interval for own in peers]
+    assert np.mean(hits) >= 0.91
 
 
 def test_overlap_of_repeats_from_one_pool_is_allowed_for():
