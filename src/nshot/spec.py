@@ -23,6 +23,7 @@ from nshot.core import (
     OptionError,
     Predictor,
     State,
+    TakesIn,
     Task,
     UnsupportedError,
     closest,
@@ -85,6 +86,8 @@ class Method(Spec):
     """Raised when the same options give other numbers."""
     needs: ClassVar[Needs]
     family: ClassVar[Family]
+    takes_in: ClassVar[TakesIn] = TakesIn.BY_TRAINING
+    """What its predictor needs to answer a label that arrives later; unless that is a new fit, it is `Growable`."""
     uses_seed: ClassVar[bool] = False
     """Whether another seed gives another predictor on the same data."""
     trains_network: ClassVar[bool] = False

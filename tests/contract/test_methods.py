@@ -30,6 +30,7 @@ from nshot import bundle, methods
 from nshot.backbones import fake
 from nshot.core import (
     BackboneRef,
+    DataError,
     Dataset,
     Growable,
     NshotError,
@@ -37,6 +38,7 @@ from nshot.core import (
     Predictor,
     Selection,
     Span,
+    TakesIn,
     Task,
     TaskKind,
     UnsupportedError,
@@ -292,10 +294,42 @@ def test_it_learns_what_its_labels_say(case: Case) -> None:
 
 
 @every_case
+def test_a_predictor_is_growable_exactly_where_its_method_says_so(case: Case) -> None:
+    assert isinstance(fitted(case), Growable) == (case.type.takes_in is not TakesIn.BY_TRAINING)
+
+
+@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
+def test_a_label_without_examples_is_taken_in_by_name_or_refused_in_words(case: Case) -> None:
+    predictor = fitted(case)
+    assert isinstance(predictor, Growable)
+    if case.type.takes_in is TakesIn.BY_NAME:
+        grown = predictor.with_label("branch_hours", "opening hours of the branch")
+        task = case.sample.task.with_label("branch_hours")
+        assert_well_formed(grown.predict(case.sample.new), task, len(case.sample.new))
+        assert grown.predict(["opening hours of the branch"]).labels == ["branch_hours"]
+    else:
+        with pytest.raises(DataError, match="branch_hours"):
+            predictor.with_label("branch_hours", "opening hours of the branch")
+
+
+@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
+def test_labels_taken_in_one_after_the_other_are_answered_whatever_their_order(case: Case) -> None:
+    first, second = case.sample.of_a_new_label, list(case.sample.odd[-2:-1]) * 2
+    grown = fitted(case)
+    for label, examples in (("branch_hours", first), ("a_second_one", second)):
+        assert isinstance(grown, Growable)
+        grown = grown.with_label(label, examples=examples)
+    other = fitted(case)
+    for label, examples in (("a_second_one", second), ("branch_hours", first)):
+        assert isinstance(other, Growable)
+        other = other.with_label(label, examples=examples)
+    assert grown.predict(case.sample.new).labels == other.predict(case.sample.new).labels
+
+
+@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
 def test_a_grown_predictor_answers_the_new_label_and_leaves_the_old_one_alone(case: Case, tmp_path: Path) -> None:
     predictor = fitted(case)
-    if not isinstance(predictor, Growable):
-        pytest.skip("has to be fitted again for a new label")
+    assert isinstance(predictor, Growable)
     before = state_bytes(predictor.state())
     extra = case.sample.of_a_new_label
     old = bundle.Bundle(_manifest(case, predictor, tmp_path / "old"), case.sample.task, case.build(), predictor)

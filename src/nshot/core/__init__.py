@@ -34,7 +34,7 @@ from nshot.core.errors import (
     UsageProblem,
     closest,
 )
-from nshot.core.needs import Family, Needs
+from nshot.core.needs import Family, Needs, TakesIn
 from nshot.core.prediction import Growable, Prediction, Predictor, Span, State
 from nshot.core.run import Candidate, Cost, Interval, Run, RunStatus
 from nshot.core.task import Task, TaskKind
@@ -80,6 +80,7 @@ __all__ = [
     "Split",
     "Splits",
     "State",
+    "TakesIn",
     "Task",
     "TaskKind",
     "Track",

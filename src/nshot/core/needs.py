@@ -20,6 +20,17 @@ class Family(StrEnum):
     FROM_SCRATCH = "from-scratch"
 
 
+class TakesIn(StrEnum):
+    """What a fitted method needs to answer a label that arrives later."""
+
+    BY_NAME = "nothing"
+    """Its name or description is enough."""
+    BY_EXAMPLES = "examples"
+    """Some examples of it, and no fit."""
+    BY_TRAINING = "training again"
+    """A new fit."""
+
+
 @dataclass(frozen=True)
 class Needs:
     """What must be there for a method to work.

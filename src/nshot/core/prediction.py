@@ -76,7 +76,16 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class Growable(Predictor, Protocol):
-    """A predictor that takes in a new label without being fitted again."""
+    """A predictor that takes in a new label without being fitted again; its method says so by `Method.takes_in`."""
 
     def with_label(self, label: str, description: str | None = None, examples: Sequence[Example] = ()) -> Growable:
-        """Return a new predictor that also answers `label`."""
+        """Return a new predictor that also answers `label`; this one stays as it is.
+
+        Args:
+            label: A label that it did not answer so far, or one of which there are further examples.
+            description: A sentence about it, for predictors that read names.
+            examples: Inputs with this label.
+
+        Raises:
+            DataError: It learns labels from examples, and there is none.
+        """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -51,6 +51,12 @@ class Task:
         """Return the same task with one more label, or with a new description of a label it has."""
         descriptions = dict(self.descriptions) if description is None else {**self.descriptions, label: description}
         return replace(self, labels=tuple(sorted({*self.labels, label})), descriptions=descriptions)
+
+    def without(self, labels: Collection[str]) -> Task:
+        """Return the same task before these labels were there."""
+        kept = tuple(label for label in self.labels if label not in labels)
+        described = {label: words for label, words in self.descriptions.items() if label in kept}
+        return replace(self, labels=kept, descriptions=described)
 
     def readable(self, label: str) -> str:
         """Return the words a model is shown for `label`: its description, or its name in plain words."""

@@ -20,6 +20,7 @@ from nshot.core import (
     Prediction,
     Predictor,
     State,
+    TakesIn,
     Task,
     TaskKind,
 )
@@ -56,6 +57,7 @@ class LabelSimilarity(Method):
         label_names=True,
     )
     family: ClassVar[Family] = Family.ZERO_SHOT
+    takes_in: ClassVar[TakesIn] = TakesIn.BY_NAME
 
     sharpness: float = Field(default=15.0, gt=0)
     """Factor on the cosines before the softmax; changes probabilities, never labels."""

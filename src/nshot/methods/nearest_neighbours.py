@@ -21,6 +21,7 @@ from nshot.core import (
     Prediction,
     Predictor,
     State,
+    TakesIn,
     Task,
     TaskKind,
 )
@@ -59,6 +60,7 @@ class NearestNeighbours(Method):
 
     needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}))
     family: ClassVar[Family] = Family.FEW_SHOT
+    takes_in: ClassVar[TakesIn] = TakesIn.BY_EXAMPLES
 
     number: int | None = Field(default=None, ge=1)
     """k, how many neighbours vote; left out: chosen inside the labels."""

@@ -21,6 +21,7 @@ from nshot.core import (
     Prediction,
     Predictor,
     State,
+    TakesIn,
     Task,
     TaskKind,
 )
@@ -54,6 +55,7 @@ class Prototypes(Method):
 
     needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}))
     family: ClassVar[Family] = Family.FEW_SHOT
+    takes_in: ClassVar[TakesIn] = TakesIn.BY_EXAMPLES
 
     sharpness: float | None = Field(default=None, gt=0)
     """Factor on the cosines before the softmax; left out: chosen inside the labels."""

@@ -36,6 +36,11 @@ class StudyFolder:
         return self.path / "runs.jsonl"
 
     @property
+    def new_labels(self) -> Path:
+        """One line per run with labels that arrive later."""
+        return self.path / "new_labels.jsonl"
+
+    @property
     def predictions(self) -> Path:
         """What each run answered."""
         return self.path / "predictions"
@@ -111,7 +116,8 @@ class StudyFolder:
         """Remove what a study writes, and nothing else."""
         for path in (self.predictions, self.model, self.kept):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.plan, self.ledger, self.verdict, self.details, self.report, self.markdown, self.log):
+        written = (self.plan, self.ledger, self.new_labels, self.verdict, self.details, self.report, self.markdown)
+        for path in (*written, self.log):
             path.unlink(missing_ok=True)
 
     def abandon(self, *, made_here: bool) -> None:

@@ -55,6 +55,12 @@ class TestTask:
         assert grown.labels == self.task.labels
         assert grown.readable("top-up") == "More money."
 
+    def test_before_a_label_was_there_nothing_was_known_of_it(self) -> None:
+        before = self.task.without(["top-up"])
+        assert before.labels == ("card_lost",)
+        assert before.descriptions == {}
+        assert before.with_label("top-up", "Adding money.") == self.task
+
 
 class TestBackboneRef:
     @pytest.mark.parametrize(
