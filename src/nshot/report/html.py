@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nshot.report import wording
+from nshot.report import costs, new_labels, wording
 from nshot.report.pages import content_policy, own_file, template
 from nshot.report.record import Record, read
 
@@ -56,6 +56,12 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
             if (drawn := [c for wide in both if (c := charts.cost(page, what, wide))])
         ],
         forests={entry.candidate: charts.forest(page, entry, looks[entry.candidate], axis) for entry in page.entries},
+        cost_columns=costs.columns(page.entries),
+        cost_notes=costs.notes(page),
+        break_evens=costs.break_evens(page),
+        late=page.verdict.new_labels,
+        late_rows=new_labels.rows(page),
+        n=new_labels,
         below_axis=charts.below_axis(page),
         forest_axis=charts.forest_axis(axis),
         other_metrics=list(
@@ -68,7 +74,9 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         most_pairs=_MOST_PAIRS,
         classes=sorted(page.details.per_class, key=lambda row: (row.f1 is None, row.f1, row.label))[:_MOST_CLASSES],
         mistakes=page.details.mistakes[:_MOST_MISTAKES],
+        suspected=page.details.suspected_labels[:_MOST_MISTAKES],
         texts=texts,
+        because=[page.plainly(words) for words in page.verdict.because],
         time_spent=_time_spent(page),
         trained=trained,
         loss_charts=[picture for wide in both if (picture := loss_chart(lines, "share of the training", wide))],

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nshot.report import wording
-from nshot.report.record import Record, read
+from nshot.report import costs, new_labels, wording
+from nshot.report.record import Mistake, Record, read
 
 _MOST_PAIRS = 20
 _SMALL = 12
@@ -26,14 +26,18 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         _verdict(read_record),
         _scores_by_labels(read_record),
         _leaderboard(read_record),
+        _costs(read_record),
+        _new_labels(read_record),
         _crossovers(read_record),
         _confusion(read_record),
         _per_class(read_record),
-        _mistakes(read_record, texts),
+        _answered("Most confident mistakes", "answered", read_record.details.mistakes, texts),
+        _answered("Labels that look like mistakes", "suggested", read_record.details.suspected_labels, texts),
         _calibration(read_record),
         _training(read_record),
         _checks(read_record),
         _left_out(read_record),
+        _time(read_record),
         _reproduce(read_record),
     )
     return "\n\n".join("\n".join(lines).strip("\n") for lines in sections if lines) + "\n"
@@ -78,7 +82,7 @@ def _verdict(record: Record) -> list[str]:
     lines += ["", f"{_code(data.name)}: {_plain(facts_line)}" if facts_line else _code(data.name)]
     if data.recognised:
         lines += ["", _plain(data.recognised)]
-    said = [*record.verdict.because, wording.shipped(record), wording.corrected(record)]
+    said = [*map(record.plainly, record.verdict.because), wording.shipped(record), wording.corrected(record)]
     if any(said):
         lines += ["", "## Why", "", *(f"- {_plain(words)}" for words in said if words)]
     ahead = [*wording.next_sentences(record), wording.resolution(record)]
@@ -126,9 +130,8 @@ def _leaderboard(record: Record) -> list[str]:
     if not entries:
         return []
     others = list(dict.fromkeys(name for entry in entries for name in entry.scores if name != record.verdict.metric))
-    has_money = any(entry.money is not None for entry in entries)
     head = ["candidate", "family", "labels", "repeats", "target", wording.metric_name(record), "versus best", "role"]
-    head += ["fit", f"per {wording.unit(record, 1)}", "peak memory", "size", *(["money"] if has_money else [])]
+    head += ["fit", f"per {wording.unit(record, 1)}"]
     head += [wording.METRICS.get(name, name) for name in others]
     rows = []
     for entry in entries:
@@ -147,10 +150,7 @@ def _leaderboard(record: Record) -> list[str]:
             f"**{role}**" if role == "pick" else _plain(role),
             wording.fit_time(entry),
             wording.milliseconds(entry.milliseconds_per_example),
-            wording.size(entry.peak_memory_bytes),
-            wording.size(entry.artefact_bytes),
         ]
-        row += [wording.score(entry.money)] if has_money else []
         for name in others:
             other = entry.scores.get(name)
             row.append(_plain(wording.with_interval(other.score, other.interval, places)) if other else "")
@@ -159,9 +159,42 @@ def _leaderboard(record: Record) -> list[str]:
     return [
         "## All candidates",
         "",
-        *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9, 10, 11)),
+        *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9)),
         "",
     ] + [f"- *{role}*: {wording.ROLES[role]}" for role in roles]
+
+
+def _costs(record: Record) -> list[str]:
+    columns = costs.columns(record.entries)
+    if not columns:
+        return []
+    rows = [
+        [_code(record.short(entry.candidate)), *(_plain(column.lines[i]) for column in columns)]
+        for i, entry in enumerate(record.entries)
+    ]
+    head = ["candidate", *(column.title for column in columns)]
+    lines = ["## Costs", "", *_table(head, rows, numeric=range(1, len(head)))]
+    lines += ["", *(f"- {_plain(words)}" for words in costs.notes(record))]
+    paying = [[_code(dearer), _code(cheaper), _plain(words)] for dearer, cheaper, words in costs.break_evens(record)]
+    if paying:
+        head = ["dearer to set up", "cheaper to set up", "pays from (predictions a month)"]
+        lines += ["", *_table(head, paying, numeric=(2,))]
+    return lines
+
+
+def _new_labels(record: Record) -> list[str]:
+    found = record.verdict.new_labels
+    if found is None:
+        return []
+    places = wording.decimals(record)
+    rows = [
+        [_code(row.candidate), *(_plain(cell) for cell in new_labels.cells(row, places))]
+        for row in new_labels.rows(record)
+    ]
+    lines = ["## When labels arrive later", "", f"{_plain(new_labels.held_out(found))}."]
+    lines += ["", *(f"- {_plain(words)}" for words in found.because)]
+    lines += ["", *_table(new_labels.HEAD, rows, numeric=range(2, len(new_labels.HEAD)))] if rows else []
+    return [*lines, "", *(f"- {_plain(words)}" for words in new_labels.notes(found))]
 
 
 def _crossovers(record: Record) -> list[str]:
@@ -206,11 +239,10 @@ def _per_class(record: Record) -> list[str]:
     return ["## Each label", "", *_table(head, rows, numeric=(1, 2, 3, 4))] if rows else []
 
 
-def _mistakes(record: Record, texts: bool) -> list[str]:
-    mistakes = record.details.mistakes
+def _answered(title: str, said: str, mistakes: Sequence[Mistake], texts: bool) -> list[str]:
     if not mistakes:
         return []
-    head = ["row", *(["text"] if texts else []), "label", "answered", "probability"]
+    head = ["row", *(["text"] if texts else []), "label", said, "probability"]
     rows = [
         [
             wording.count(mistake.row),
@@ -222,7 +254,7 @@ def _mistakes(record: Record, texts: bool) -> list[str]:
         for mistake in mistakes
     ]
     note = [] if texts else ["", "The texts were left out on request."]
-    return ["## Most confident mistakes", "", *_table(head, rows, numeric=(0, len(head) - 1)), *note]
+    return [f"## {title}", "", *_table(head, rows, numeric=(0, len(head) - 1)), *note]
 
 
 def _calibration(record: Record) -> list[str]:
@@ -273,6 +305,11 @@ def _checks(record: Record) -> list[str]:
 def _left_out(record: Record) -> list[str]:
     lines = wording.left_out(record.verdict.skipped, record)
     return ["## Left out", "", *(f"- {_code(what)}: {_plain(why)}" for what, why in lines)] if lines else []
+
+
+def _time(record: Record) -> list[str]:
+    notes = record.verdict.notes
+    return ["## Where the time went", "", *(f"- {_plain(note)}" for note in notes)] if notes else []
 
 
 def _reproduce(record: Record) -> list[str]:

@@ -102,6 +102,23 @@ class Difference(Part):
     interval: Ends = None
 
 
+class PerMonth(Part):
+    """What a month costs and what it may be."""
+
+    money: float | None = None
+    interval: Ends = None
+
+
+class Prices(Part):
+    """What the user pays."""
+
+    per_hour: float | None = None
+    per_label: float | None = None
+    per_mistake: float | None = None
+    predictions_per_month: int | None = None
+    set_up_months: int | None = None
+
+
 class Entry(Part):
     """A candidate at its largest measured number of labels."""
 
@@ -123,6 +140,23 @@ class Entry(Part):
     peak_memory_bytes: float | None = None
     artefact_bytes: float | None = None
     money: float | None = None
+    milliseconds_alone: float | None = None
+    milliseconds_alone_p95: float | None = None
+    examples_per_second: float | None = None
+    best_batch: int | None = None
+    shipped_bytes: float | None = None
+    tokens_per_example: float | None = None
+    money_per_month: PerMonth = PerMonth()
+
+
+class BreakEven(Part):
+    """From how many predictions a month the dearer set-up pays."""
+
+    before: Name = Field("", alias="from")
+    after: Name = Field("", alias="to")
+    predictions_per_month: float | None = None
+    interval: Ends = None
+    outcome: Name = ""
 
 
 class Crossover(Part):
@@ -140,6 +174,35 @@ class Gain(Part):
     n_labels: float | None = None
     gain: float | None = None
     interval: Ends = None
+    candidate: Name = Field(default="", alias="with")
+    money: float | None = None
+
+
+class TakenIn(Part):
+    """How well a candidate answers labels that arrived later, or that were there from the start."""
+
+    candidate: Name = ""
+    needs: Name = ""
+    examples_per_label: int | None = None
+    seen: Scored = Scored()
+    new: Scored = Scored()
+    harmonic_mean: Scored = Scored()
+    versus_best: Difference | None = None
+    seconds_to_take_in: float | None = None
+    fit_seconds: float | None = None
+    draws: int | None = None
+
+
+class NewLabels(Part):
+    """What happens when labels arrive later."""
+
+    held_out: tuple[tuple[Name, ...], ...] = ()
+    n_labels_held_out: int | None = None
+    n_labels_seen: int | None = None
+    rows_per_new_label: float | None = None
+    rows: tuple[TakenIn, ...] = ()
+    from_the_start: tuple[TakenIn, ...] = ()
+    because: tuple[Sentence, ...] = ()
 
 
 class Finding(Part):
@@ -176,8 +239,12 @@ class Verdict(Part):
     crossovers: tuple[Crossover, ...] = ()
     more_labels: tuple[Gain, ...] = ()
     smallest_detectable_difference: float | None = None
+    new_labels: NewLabels | None = None
+    prices: Prices | None = None
+    break_even: tuple[BreakEven, ...] = ()
     checks: tuple[Finding, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[Sentence, ...] = ()
     seconds: float | None = None
 
     @model_validator(mode="before")
@@ -368,6 +435,7 @@ class Details(Part):
     confusion: Confusion = Confusion()
     per_class: tuple[ClassScore, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    suspected_labels: tuple[Mistake, ...] = ()
     calibration: Calibration = Calibration()
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
@@ -461,6 +529,10 @@ class Record(Part):
         """Return the candidate's name, without a backbone that says nothing because all share it."""
         ending = f":{self.only_backbone}"
         return candidate.removesuffix(ending) if self.only_backbone and candidate != ending else candidate
+
+    def plainly(self, words: str) -> str:
+        """Return a sentence with the candidates' names made short."""
+        return words.replace(f":{self.only_backbone}", "") if self.only_backbone else words
 
     @cached_property
     def numbers_of_labels(self) -> tuple[int, ...]:

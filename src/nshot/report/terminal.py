@@ -10,14 +10,16 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nshot.report import wording
-from nshot.report.record import Curve, Entry, Record, read
+from nshot.report import costs, new_labels, wording
+from nshot.report.record import Curve, Entry, Record, Scored, read
 
 _MOST_ROWS = 16
 _MOST_LEFT_OUT = 4
+_MOST_WAYS = 6
 _GAP = 2
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = str.maketrans({"·": ";", "–": "-", "…": "~", "²": "2", "\ufffd": "?", "“": '"', "”": '"', "’": "'"})
+_MONEY = ("set-up", "a month")
 _ROLE_STYLES = {"pick": "bold green", "same": "", "behind": "dim"}
 
 
@@ -32,6 +34,8 @@ def render(record: Mapping[str, Any], console: Console) -> None:
     page.data()
     page.verdict()
     page.table()
+    page.costs()
+    page.new_labels()
     page.left_out()
     page.training()
     page.paths()
@@ -97,7 +101,7 @@ class _Page:
             score, cost = self.text(wording.pick_score(record), "bold"), self.text(wording.pick_cost(record))
             parts = [part for part in (words, score, cost) if part.plain]
             self.said("Pick", self.packed(parts, self.console.width - 9, 4))
-        why = [*record.verdict.because, *filter(None, [wording.shipped(record)])]
+        why = [*map(record.plainly, record.verdict.because), *filter(None, [wording.shipped(record)])]
         self.said("Why", [self.text(words) for words in why])
         ahead = [*wording.next_sentences(record), *filter(None, [wording.resolution(record)])]
         self.said("Next", [self.text(words) for words in ahead])
@@ -166,6 +170,65 @@ class _Page:
             if any(cell != wording.NOTHING for cell in cells)
         ]
 
+    def costs(self) -> None:
+        """Print what the candidates take in money, where there are prices; the report shows their other costs."""
+        record = self.record
+        if record.verdict.prices is None:
+            return
+        shown = record.entries[:_MOST_ROWS]
+        known = [column for column in costs.columns(shown) if column.is_brief]
+        if not known:
+            return
+        names = [record.short(entry.candidate) for entry in shown]
+        columns = [_Column("costs", names, min(34, max(map(cell_len, names))), is_left=True)]
+        room = self.console.width - 2 - columns[0].width
+        # Money is what was asked for where there is any; the others from the left as far as there is room.
+        for column in sorted(known, key=lambda column: column.title not in _MONEY):
+            cells = ["-" if cell == wording.NOTHING else cell for cell in column.lines]
+            width = max(map(len, (column.title, *cells)))
+            if width + _GAP <= room:
+                room -= width + _GAP
+                columns.append(_Column(column.title, cells, width))
+        order = ["costs", *(column.title for column in known)]
+        columns.sort(key=lambda column: order.index(column.title))
+        self.console.print()
+        self._row([column.title for column in columns], columns, "dim")
+        for i, entry in enumerate(shown):
+            style = _ROLE_STYLES.get(record.role(entry.candidate), "dim")
+            self._row([column.cells[i] for column in columns], columns, style)
+
+    def new_labels(self) -> None:
+        """Print how well labels that arrive later are taken in: the best ways, and the best that had them before."""
+        record, found = self.record, self.record.verdict.new_labels
+        if found is None:
+            return
+        self.console.print()
+        self.said("Later", [self.text(words) for words in (f"{new_labels.held_out(found)}.", *found.because)])
+        every = new_labels.rows(record)
+        ways = [row for row in every if not row.was_there]
+        shown = [*ways[:_MOST_WAYS], *[row for row in every if row.was_there][:1]]
+        if not shown:
+            return
+        names = [row.candidate for row in shown]
+        how = [row.how for row in shown]
+        columns = [
+            _Column("new labels", names, max(10, min(24, max(map(cell_len, names)))), is_left=True),
+            _Column("", how, max(map(len, how)), is_left=True),
+            _Column("seen", [wording.brief_score(row.seen.score) for row in shown], 4),
+            _Column("new", [wording.brief_score(row.new.score) for row in shown], 4),
+            _Column("harmonic mean", [_brief_interval(row.harmonic_mean) for row in shown], 14, is_left=True),
+            _Column("takes", [wording.seconds(row.seconds) for row in shown], 7),
+        ]
+        for least_missed in ("takes", "seen", "new"):
+            if sum(column.width + _GAP for column in columns) > self.console.width:
+                columns = [column for column in columns if column.title != least_missed]
+        self.console.print()
+        self._row([column.title for column in columns], columns, "dim")
+        for i, row in enumerate(shown):
+            self._row([column.cells[i] for column in columns], columns, "dim" if row.was_there else "")
+        if len(ways) > _MOST_WAYS:
+            self.wrapped(self.text(f"and {wording.count(len(ways) - _MOST_WAYS)} more in the report", "dim"), 2)
+
     def left_out(self) -> None:
         lines = wording.left_out(self.record.verdict.skipped, self.record)
         for what, why in lines[:_MOST_LEFT_OUT]:
@@ -208,6 +271,14 @@ def _at(curve: Curve | None, numbers: Sequence[int]) -> list[float | None]:
 def _cell(curve: Curve | None, n_labels: int) -> str:
     value = _at(curve, [n_labels])[0]
     return "-" if value is None else wording.brief_score(value)
+
+
+def _brief_interval(found: Scored) -> str:
+    """Return ``.83 [.80, .86]``."""
+    if found.interval is None:
+        return wording.brief_score(found.score)
+    low, high = (wording.brief_score(end) for end in found.interval)
+    return f"{wording.brief_score(found.score)} [{low}, {high}]"
 
 
 def _kept(widths: Sequence[int], room: int) -> list[int]:

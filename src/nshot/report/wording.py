@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nshot.report.record import Confusion, Curve, Entry, Gain, Record, Skipped, Training, printable
+from nshot.study.words import amount
 
 NOTHING = "–"
 
@@ -148,6 +149,23 @@ def milliseconds(value: float | None) -> str:
 def size(n_bytes: float | None) -> str:
     """Return a size: ``1.2 MB``."""
     return NOTHING if n_bytes is None else _step(max(n_bytes, 0.0), _SIZES)
+
+
+def per_second(value: float | None) -> str:
+    """Return how many a second: ``0.4/s``, ``603/s``, ``81,000/s``."""
+    if value is None:
+        return NOTHING
+    return f"{float(f'{value:.3g}'):,.0f}/s" if value >= 10 else f"{value:.1f}/s"
+
+
+def money(value: float | None) -> str:
+    """Return an amount of money: ``0.0031``, ``0.35``, ``12.40``, ``1,274``."""
+    return NOTHING if value is None else amount(value)
+
+
+def money_interval(ends: tuple[float, float] | None) -> str:
+    """Return both ends of an amount of money: ``[759, 1,274]``."""
+    return "" if ends is None else f"[{money(ends[0])}, {money(ends[1])}]"
 
 
 def rate(value: float | None) -> str:
@@ -302,12 +320,16 @@ def gain_sentence(record: Record, more: Gain) -> str:
     if today is None:
         return f"With {plural(more.n_labels, 'label')} in all: {worth}."
     extra = more.n_labels - today
-    return f"Your next {plural(extra, 'label is', 'labels are')} worth {worth} {metric_name(record)}."
+    price = f", for {money(more.money)} at your price" if more.money is not None else ""
+    pick = record.verdict.pick
+    change = f" ({record.short(more.candidate)} then)" if pick and more.candidate not in ("", pick.candidate) else ""
+    return f"Your next {plural(extra, 'label is', 'labels are')} worth {worth} {metric_name(record)}{price}{change}."
 
 
 def gain_sentences(record: Record) -> list[str]:
-    """Return a sentence for each forecast of what more labels are worth."""
-    return [words for more in record.verdict.more_labels if (words := gain_sentence(record, more))]
+    """Return a sentence for each forecast of what more labels are worth, but for the farthest one of three."""
+    said = [words for more in record.verdict.more_labels if (words := gain_sentence(record, more))]
+    return said[:2]
 
 
 def next_sentences(record: Record) -> list[str]:

@@ -51,6 +51,7 @@ def facts(
         position = mistake["row"]
         mistake["text"] = str(tested.dataset.examples[position])[:_LONGEST_TEXT]
         mistake["row"] = int(tested.positions[position])
+    details["suspected_labels"] = _suspected_labels(result, tested)
     counts = Counter(source.dataset.labelled_targets())
     design = study.design
     details["data"] = {
@@ -91,6 +92,22 @@ def facts(
         "predict": f"nshot predict {shlex.quote(str(folder.model))} -" if model else None,
     }
     return details
+
+
+def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
+    """Return the rows whose labels a check suspects, with their texts."""
+    position = {row: i for i, row in enumerate(tested.positions)}
+    return [
+        {
+            "row": found["row"],
+            "text": str(tested.dataset.examples[position[found["row"]]])[:_LONGEST_TEXT],
+            "label": found["label"],
+            "predicted": found["suggested"],
+            "probability": found["probability"],
+        }
+        for check in result.findings
+        for found in check.details.get("suspected", ())
+    ]
 
 
 def _protocol(study: Study) -> str:

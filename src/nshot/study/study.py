@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from nshot import metrics
 from nshot.backbones import FeatureCache
 from nshot.backbones.precision import available_threads
-from nshot.core import Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task
+from nshot.core import Check, Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task
 from nshot.evaluation.protocol import Design, design
 from nshot.spec import Method
+from nshot.study import new_labels_record
 from nshot.study.evidence import Entrant, Evidence
 from nshot.study.execute import Asked, Clock, Execution, Outcome, fit_request
 from nshot.study.files import StudyFolder
+from nshot.study.findings import Opened, findings
 from nshot.study.ledger import Ledger
+from nshot.study.new_labels import SHARE_OF_COMPARISON, Job, NewLabels, Rehearsal, from_the_start, measured
 from nshot.study.options import StudyOptions
 from nshot.study.plan import Contender, Skipped, contenders, opened, runs_of
+from nshot.study.prior import Prior, shipped
 from nshot.study.process import WorkerProcess
-from nshot.study.racing import reason_to_stop
+from nshot.study.racing import EvidenceJudge
 from nshot.study.spec import RunSpec
 from nshot.study.verdict import Verdict, conclude
 from nshot.study.watch import Watch
@@ -58,6 +62,7 @@ class StudyData:
         test_groups: The same for `test`, or None.
         leaked: Positions of rows of `train` that also stand in `test`; they are not trained on.
         given: Answers of present systems, for the rows of `test` (or of `train`, where there is none).
+        file_rows: For each row of `test` (or of `train`, where there is none) its position in the file; None: the same.
     """
 
     task: Task
@@ -68,6 +73,7 @@ class StudyData:
     test_groups: NDArray[np.int64] | None = None
     leaked: Sequence[int] = ()
     given: tuple[Given, ...] = ()
+    file_rows: Sequence[int] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,6 +89,7 @@ class Result:
 
     Attributes:
         verdict: What is said.
+        findings: What the checks of the runs say.
         skipped: What was left out, with the reason.
         notes: What the planner decided, and why.
         timeline: Every run's cost, in the order of execution.
@@ -91,6 +98,7 @@ class Result:
     """
 
     verdict: Verdict
+    findings: tuple[Check, ...]
     skipped: list[Skipped]
     notes: list[str]
     timeline: list[dict[str, Any]]
@@ -106,11 +114,13 @@ class HandedOver:
         method: With its options.
         state: To restore it from.
         n_labels: Number of labels it saw.
+        note: Why it did not see all of them, or None.
     """
 
     method: Method
     state: State
     n_labels: int
+    note: str | None = None
 
 
 def _distinct(skipped: Sequence[Skipped]) -> list[Skipped]:
@@ -130,6 +140,11 @@ class _Planned:
     specs: list[RunSpec] = field(default_factory=list)
 
 
+def _whole_run(planned: _Planned, n_train: int) -> RunSpec:
+    """Return the first run on all rows."""
+    return next(spec for spec in planned.specs if spec.n_labels == n_train)
+
+
 class Study:
     """Plans, executes and concludes.
 
@@ -140,6 +155,7 @@ class Study:
         clock: The budget, running since the command was given.
         watch: Shown what is going on.
         worker: Makes what carries out the runs, from the setting and the file for its log.
+        prior: What is usually reached on other data; the one that comes with the package unless given.
 
     Raises:
         NshotError: Nothing can be compared; the text says why.
@@ -153,11 +169,14 @@ class Study:
         clock: Clock,
         watch: Watch,
         worker: Callable[[Setting, Path], Asked] = WorkerProcess,
+        prior: Prior | None = None,
     ) -> None:
         self.data = data
         self.options = options
         self._folder = folder
-        self._clock = clock
+        self._prior = prior or shipped()
+        self._whole_clock = clock
+        self._clock = clock if options.hold_out_labels is None else clock.part(SHARE_OF_COMPARISON)
         self._watch = watch
         self.metric = metrics.get(options.metric) if options.metric else metrics.default_metric(data.task)
         if data.task.kind not in self.metric.task_kinds:
@@ -175,6 +194,18 @@ class Study:
             sizes=options.sizes,
             per_class=options.per_class,
         )
+        self._new_labels = None
+        if options.hold_out_labels is not None:
+            tested, groups = (data.test, data.test_groups) if data.test else (data.train, data.groups)
+            self._new_labels = NewLabels(
+                data.task,
+                self.design,
+                data.train.labelled_targets(),
+                tested.labelled_targets(),
+                data.groups if groups is None else groups,
+                share=options.hold_out_labels,
+                seed=options.seed,
+            )
         backbones = opened(options)
         self._contenders, self._refused = contenders(data.task, data.train.modality, backbones, options)
         used = {item.candidate.backbone.id for item in self._contenders if item.candidate.backbone}
@@ -198,6 +229,7 @@ class Study:
         )
         self._worker = worker(self._setting, folder.log)
         self._executed: list[RunSpec] = []
+        self._holds_refit: Callable[[Contender], bool] = lambda contender: True
 
     # ---------------------------------------------------------------------------------------- plan
 
@@ -215,10 +247,14 @@ class Study:
         """Return all runs that unlimited time could hold, for this number format of the network."""
         return [spec for planned in self._plans(precision) for spec in planned.specs]
 
+    @cached_property
+    def _divisions(self) -> dict[tuple[int, int], str]:
+        return {(draw.repeat, draw.fold): self._division(draw.repeat, draw.fold) for draw in self.design.draws}
+
     def _plans(self, precision: str) -> list[_Planned]:
-        division = {(draw.repeat, draw.fold): self._division(draw.repeat, draw.fold) for draw in self.design.draws}
+        data = self._divisions
         return [
-            _Planned(item, runs_of(item, self.design, seed=self.options.seed, data=division, precision=precision))
+            _Planned(item, runs_of(item, self.design, seed=self.options.seed, data=data, precision=precision))
             for item in self._contenders
         ]
 
@@ -247,7 +283,7 @@ class Study:
             records = []
             for planned in self._plans(prepared.precision):
                 if not planned.contender.cheap:
-                    execution.time_training(planned.contender)
+                    execution.time_training(planned.contender, _whole_run(planned, self.design.n_train))
                 for n in planned.contender.sizes(self.design.ladder):
                     runs = sum(spec.n_labels == n for spec in planned.specs)
                     seconds = None if planned.contender.cheap else execution.expected_seconds(planned.contender, n)
@@ -282,34 +318,85 @@ class Study:
             cheap = [(planned.contender, planned.specs) for planned in plans if planned.contender.cheap]
             trained = [(planned.contender, planned.specs) for planned in plans if not planned.contender.cheap]
             execution.cheap(cheap, others_wait=bool(trained))
-            execution.trained(trained, lambda who, more: self._reason_to_stop(ledger, execution, who, more))
+            latest = cache(lambda runs: self._evidence(ledger, execution.outcome.executed))
+            judge = EvidenceJudge(
+                lambda: latest(len(execution.outcome.executed)), self.metric, self.options, n_racing=len(trained)
+            )
+            execution.trained(trained, judge)
         else:
             known = {spec.key: spec for spec in self.every_run(prepared.precision)}
-            missing = [key for key in only if key not in known]
+            late = [spec.key for job in self._late_jobs(prepared.precision) for spec in job.specs.values()]
+            missing = set(only) - set(known) - set(late)
             if missing:
                 raise OptionError(
                     f"{len(missing)} of the {len(only)} recorded runs cannot be replayed: the data, a method, a model "
                     "or the precision of this machine is not what was recorded."
                 )
-            execution.replay(known[key] for key in only)
+            execution.replay(known[key] for key in only if key in known)
         outcome = execution.outcome
         if not outcome.executed:
             raise NshotError(f"No run completed. {_reasons(outcome.skipped)}")
-        self._executed = outcome.executed
+        self._executed, self._holds_refit = outcome.executed, execution.holds_refit
         evidence = self._evidence(ledger, outcome.executed)
         if not evidence.measured_today():
             raise NshotError(
                 f"No candidate was measured with all {self.design.n_train:,} labels, so there is nothing to pick from. "
                 f"{_reasons(outcome.skipped)} What was run is kept; the same command with more time (--budget) goes on."
             )
-        verdict = conclude(evidence, self.data.task, self.options, self.metric)
-        return Result(
+        verdict = conclude(evidence, self.data.task, self.options, self.metric, self._prior)
+        result = Result(
             verdict=verdict,
+            findings=findings(
+                evidence,
+                verdict,
+                self.data,
+                self.metric,
+                ledger=ledger,
+                opened=Opened(self.backbones, prepared.precision),
+            ),
             skipped=[*self._refused, *_distinct(outcome.skipped)],
             notes=outcome.notes,
             timeline=self._timeline(ledger, outcome),
             precision=prepared.precision,
             device=prepared.device,
+        )
+        if self._new_labels is None:
+            return result
+        return self._with_new_labels(self._new_labels, result, execution, evidence, only)
+
+    def _late_jobs(self, precision: str) -> list[Job]:
+        if self._new_labels is None:
+            return []
+        return self._new_labels.jobs(self._contenders, self._divisions, precision)
+
+    def _with_new_labels(
+        self, plan: NewLabels, result: Result, execution: Execution, evidence: Evidence, only: Sequence[str] | None
+    ) -> Result:
+        """Return the result with what happens when labels arrive later, measured in what is left of the budget."""
+        pick = next((item for item in self._contenders if item.name == result.verdict.pick), None)
+        # Whether the pick can be fitted on every row is settled now: afterwards the time is gone.
+        holds = {item.name: execution.holds_refit(item) for item in self._contenders}
+        self._holds_refit = lambda contender: holds[contender.name]
+        refits = pick is not None and self.design.kind != "given" and not pick.cheap and holds[pick.name]
+        refit_seconds = execution.expected_seconds(pick, self.design.n_rows) if pick and refits else None
+        ledger = Ledger(self._folder.new_labels)
+        rehearsal = Rehearsal(
+            plan, evidence, self._worker, ledger, self._whole_clock, self._watch, kept_back=refit_seconds or 0.0
+        )
+        jobs = self._late_jobs(result.precision)
+        if only is None:
+            rehearsal.run(jobs)
+        else:
+            rehearsal.replay(jobs, only)
+        ways = measured(plan, evidence, ledger, rehearsal.completed)
+        found = new_labels_record.record(plan, ways, from_the_start(plan, evidence, ways))
+        outcome = rehearsal.outcome
+        return replace(
+            result,
+            verdict=replace(result.verdict, record={**result.verdict.record, "new_labels": found}),
+            skipped=[*result.skipped, *_distinct(outcome.skipped)],
+            notes=[*result.notes, *outcome.notes],
+            timeline=[*result.timeline, *self._timeline(ledger, outcome)],
         )
 
     def _timeline(self, ledger: Ledger, outcome: Outcome) -> list[dict[str, Any]]:
@@ -364,42 +451,35 @@ class Study:
                 found[f"metric.{name}"] = metric.statistics(tested.labelled_targets(), prediction, self.data.task)
         return found
 
-    def _reason_to_stop(self, ledger: Ledger, execution: Execution, who: Contender, more: float) -> str | None:
-        """Return why further runs of a trained candidate would not change today's answer, or None."""
-        evidence = self._evidence(ledger, execution.outcome.executed)
-        measured = [
-            name for name in evidence.measured_today() if evidence.has(name, evidence.sizes[name][-1], self.metric)
-        ]
-        if who.name not in measured or len(measured) < 2:
-            return None
-        blocks = {name: evidence.comparable(name, self.metric) for name in measured}
-        return reason_to_stop(
-            who.name,
-            blocks,
-            self.metric,
-            fold_sizes=evidence.fold_sizes,
-            options=self.options,
-            done=len(evidence.completed(who.name, self.design.n_train)),
-            more=more,
-        )
-
     # ---------------------------------------------------------------------------------------- the model
 
     def hand_over(self, pick: str) -> HandedOver:
-        """Return the predictor to ship: with a given test the run that was measured, else a fit on every row."""
+        """Return the predictor to ship: a fit on every row if the budget holds one, else the run that was measured.
+
+        With a given test it is always the run that was measured: all rows were trained on already.
+        """
         item = next(item for item in self._contenders if item.name == pick)
         candidate = item.candidate
-        if self.design.kind == "given":
-            own = [spec for spec in self._executed if spec.candidate == candidate and spec.repeat == 0]
-            spec = max(own, key=lambda spec: spec.n_labels)
-            if not (self._folder.kept / spec.key).is_dir():
-                self._ask(fit_request(spec, keep=True))
-            return HandedOver(item.method, kept_state(self._folder.kept / spec.key), spec.n_labels)
+        own = [spec for spec in self._executed if spec.candidate == candidate and spec.repeat == spec.fold == 0]
+        measured = max(own, key=lambda spec: spec.n_labels)
+        kept = self._folder.kept / measured.key
+        if self.design.kind == "given" or (kept.is_dir() and not self._holds_refit(item)):
+            if not kept.is_dir():
+                self._ask(fit_request(measured, keep=True))
+            return HandedOver(item.method, kept_state(kept), measured.n_labels, self._not_refitted(measured.n_labels))
         key = "all-" + hashlib.blake2b(f"{self.data.fingerprint}{candidate.name}".encode(), digest_size=8).hexdigest()
         seed = self.options.seed * 10_000
         self._ask(FinalFit(key, candidate.method, candidate.options, candidate.backbone, seed))
         n_labels = 0 if candidate.family == Family.ZERO_SHOT else len(self.data.train)
         return HandedOver(item.method, kept_state(self._folder.kept / key), n_labels)
+
+    def _not_refitted(self, n_labels: int) -> str | None:
+        if self.design.kind == "given":
+            return None
+        return (
+            f"The saved model is the one that was measured with {n_labels:,} of the {self.design.n_rows:,} labels; the "
+            "budget held no fit on all of them. With a larger one (--budget), the same command makes it."
+        )
 
     def _ask(self, request: Fit | FinalFit) -> Fitted:
         def show(done: int, total: int, doing: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,22 @@ import numpy as np
 
 from nshot import metrics
 from nshot.core import Cost, Family, Interval, Task
-from nshot.evaluation.comparison import corrected_score, paired_difference
+from nshot.evaluation.comparison import corrected_score, mean_ranks, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, target_of
 from nshot.metrics import Metric
 from nshot.study import words
+from nshot.study.accounts import bills_of, break_evens, cost_record
 from nshot.study.answers import on_the_pick, training_records
 from nshot.study.evidence import Evidence, clipped
 from nshot.study.forecast import crossovers, curve_records, fitted_curves, more_labels
+from nshot.study.money import Bill, Prices
 from nshot.study.options import StudyOptions
-from nshot.study.pick import Standing, rule, standings
+from nshot.study.pick import Standing, require_one_within_limits, rule, standings
+from nshot.study.prior import PRIOR_BELOW, Kind, Prior, noise, shrinkage
 
 SCHEMA = 1
+
+Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def _today(evidence: Evidence, metric: Metric) -> _Today:
     return _Today(names, blocks, standing, estimates, costs)
 
 
-def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metric) -> Verdict:
+def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metric, prior: Prior) -> Verdict:
     """Draw the conclusion from everything that was run.
 
     Args:
@@ -67,16 +72,26 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         task: What is asked.
         options: Worth, preference and limits.
         metric: The primary metric.
+        prior: What is usually reached on other data; with few labels it counts in the pick.
+
+    Raises:
+        CheckFailedError: Nobody keeps to the limits.
     """
     design = evidence.design
     today = _today(evidence, metric)
     families = {name: evidence.entrants[name].family for name in today.names}
-    made, limits = rule(today.standing, families, today.costs, metric, options)
-    name = made({name: standing.adjusted for name, standing in today.standing.items()})
+    scores = {name: standing.adjusted for name, standing in today.standing.items()}
+    require_one_within_limits(scores, today.costs, metric, options)
+    prices = Prices.of(options)
+    bills = bills_of(evidence, prices)
+    made, limits = rule(today.standing, families, today.costs, metric, options, bills=bills)
+    weighed = _weighing(evidence, today, metric, prior)
+    name = made(weighed(scores))
+    by_test_alone = made(scores)
     measured = today.estimates[name]
-    corrected, raw = _corrected(today, metric, made, name, measured)
+    corrected, picks = _corrected(today, metric, lambda resampled: made(weighed(resampled)), name, measured)
     entrant = evidence.entrants[name]
-    shift = corrected - raw
+    shift = corrected - measured.score
     interval = measured.interval
     if interval is not None and shift:
         interval = Interval(
@@ -94,8 +109,11 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "score": round(corrected, 6),
         "interval": clipped(interval),
         "score_as_measured": round(measured.score, 6),
+        "picks": {who: round(share, 4) for who, share in picks.items()},
     }
-    rows = _leaderboard(evidence, today, task, options, metric, name)
+    rows = _leaderboard(evidence, today, task, bills, metric, name)
+    others = [row["candidate"] for row in rows if row["candidate"] in today.names and row["candidate"] != name]
+    paying = [found.as_json() for found in break_evens(evidence, bills, name, others)]
     curves = fitted_curves(evidence, metric)
     detectable = _detectable(evidence, today, metric, name)
     record = {
@@ -106,13 +124,19 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "n_test": design.n_test,
         "model_n_labels": None,
         "pick": pick,
-        "because": words.because(
-            pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better
-        ),
+        "because": [
+            *words.how_sure(name, picks),
+            *words.because(pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better),
+            *words.about_other_data(design.n_rows, name, by_test_alone),
+            *words.about_money(pick, rows, prices, paying),
+        ],
         "leaderboard": rows,
         "crossovers": crossovers(curves, name, evidence),
-        "more_labels": more_labels(curves.get(name), metric, design.n_train),
+        "more_labels": more_labels(curves, metric, design.n_train, options.price_per_label),
+        "pick_by_test_alone": by_test_alone,
         "smallest_detectable_difference": None if detectable is None else round(detectable, 6),
+        "prices": prices.as_json() if prices else None,
+        "break_even": paying,
     }
     details = {
         "curves": curve_records(evidence, metric, curves, rows, name),
@@ -122,30 +146,53 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
     return Verdict(record, details, name)
 
 
-def _corrected(today: _Today, metric: Metric, made: Any, name: str, measured: Estimate) -> tuple[float, float]:
-    """Return the pick's score corrected for the winner's curse, and as measured on the same blocks."""
+def _weighing(evidence: Evidence, today: _Today, metric: Metric, prior: Prior) -> Callable[[Scores], Scores]:
+    """Return what makes of measured scores those to decide by: with few labels, the prior has a say."""
+    design = evidence.design
+    if design.n_rows >= PRIOR_BELOW or len(today.names) < 2:
+        return dict
+    entrants = {name: evidence.entrants[name] for name in today.names}
+    found = shrinkage(
+        {name: Kind(entrant.method, entrant.family, entrant.backbone) for name, entrant in entrants.items()},
+        noise(
+            today.blocks,
+            metric,
+            target=target_of(design.n_train, design.n_train),
+            fold_sizes=evidence.fold_sizes,
+        ),
+        n_measured=design.n_train,
+        n_labels=design.n_rows,
+        classes=design.classes,
+        metric=metric.name,
+        prior=prior,
+    )
+    return dict if found is None else found
+
+
+def _corrected(
+    today: _Today, metric: Metric, made: Any, name: str, measured: Estimate
+) -> tuple[float, Mapping[str, float]]:
+    """Return the pick's score corrected for the winner's curse, and how often each candidate is picked in resamples."""
     if len(today.names) < 2:
-        return measured.score, measured.score
-    shared = {who: own for who, own in today.blocks.items() if len(own) >= len(today.blocks[name])}
-    correction = corrected_score(shared, metric, made, target=measured.target)
-    if correction.picked != name:
-        return measured.score, measured.score
+        return measured.score, {name: 1.0}
+    adjusted = {who: standing.adjusted for who, standing in today.standing.items()}
+    correction = corrected_score(today.blocks, metric, made, scores=adjusted, target=measured.target)
     moved = correction.corrected - correction.score
-    return min(metric.highest, max(metric.lowest, measured.score + moved)), measured.score
+    return min(metric.highest, max(metric.lowest, measured.score + moved)), correction.picks
 
 
 def _leaderboard(
-    evidence: Evidence, today: _Today, task: Task, options: StudyOptions, metric: Metric, pick: str
+    evidence: Evidence, today: _Today, task: Task, bills: Mapping[str, Bill], metric: Metric, pick: str
 ) -> list[dict[str, Any]]:
     """Return one record per candidate at its largest measured n, the best first, those not comparable last."""
     rows = []
+    ranks = mean_ranks(today.blocks, metric, target=target_of(evidence.design.n_train, evidence.design.n_train))
     for name, entrant in evidence.entrants.items():
         sizes = evidence.sizes[name]
         if not sizes or not evidence.has(name, sizes[-1], metric):
             continue
         n = sizes[-1]
         found = today.estimates.get(name) or evidence.estimate(name, n, metric)
-        cost = evidence.cost(name, n)
         standing = today.standing.get(name)
         difference = _versus_pick(evidence, today, metric, name, pick) if standing else None
         rows.append(
@@ -169,13 +216,14 @@ def _leaderboard(
                 if standing
                 else None,
                 "versus_pick": difference,
+                "mean_rank": round(ranks[name], 3) if standing else None,
                 "n_compared": len(np.unique(np.concatenate([block.rows for block in today.blocks[name]])))
                 if standing
                 else 0,
                 "distinguishable": standing.versus.distinguishable if standing else False,
                 "status": "complete" if standing else "stopped",
                 "adjusted": standing.adjusted if standing else None,
-                **_cost_record(cost, n, options),
+                **cost_record(evidence.cost(name, n), bills.get(name)),
             }
         )
     sign = 1.0 if metric.higher_is_better else -1.0
@@ -183,31 +231,6 @@ def _leaderboard(
     for row in rows:
         del row["adjusted"]
     return rows
-
-
-def _cost_record(cost: Cost | None, n_labels: int, options: StudyOptions) -> dict[str, Any]:
-    if cost is None:
-        return dict.fromkeys(
-            (
-                "fit_seconds",
-                "milliseconds_per_example",
-                "milliseconds_alone",
-                "peak_memory_bytes",
-                "artefact_bytes",
-                "money",
-            )
-        )
-    money = None
-    if options.price_per_hour is not None or options.price_per_label is not None:
-        money = cost.fit_seconds / 3600 * (options.price_per_hour or 0.0) + n_labels * (options.price_per_label or 0.0)
-    return {
-        "fit_seconds": round(cost.fit_seconds, 4),
-        "milliseconds_per_example": round(cost.milliseconds_per_example, 4),
-        "milliseconds_alone": None if cost.milliseconds_alone is None else round(cost.milliseconds_alone, 3),
-        "peak_memory_bytes": cost.peak_memory_bytes,
-        "artefact_bytes": cost.artefact_bytes,
-        "money": None if money is None else round(money, 4),
-    }
 
 
 def _other_scores(evidence: Evidence, task: Task, name: str, n: int) -> dict[str, Any]:
@@ -237,6 +260,10 @@ def _versus_pick(evidence: Evidence, today: _Today, metric: Metric, name: str, p
         "mean": round(difference.mean, 6),
         "interval": clipped(difference.interval),
         "smallest_detectable": difference.smallest_detectable,
+        "won": difference.won,
+        "lost": difference.lost,
+        "tied": difference.tied,
+        "median": None if difference.median is None else round(difference.median, 6),
     }
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nshot.core import Cost, Family
+
+if TYPE_CHECKING:
+    from nshot.study.money import Prices
+
+_ALIKE = 0.01
+"""Measured scores that differ by less are called the same where no difference is shown."""
+_TOLD = (Family.FINE_TUNING, Family.FEW_SHOT, Family.ZERO_SHOT)
 
 
 def number(value: float) -> str:
@@ -20,6 +27,13 @@ def ends(interval: Sequence[float] | None, *, signed: bool = False, digits: int 
     sign = "+" if signed else ""
     low, high = (f"{end:{sign}.{digits}f}" for end in interval)
     return f"[{low}, {high}]"
+
+
+def amount(money: float) -> str:
+    """Return an amount of money with the digits that say something: ``0.0031``, ``0.35``, ``12.40``, ``1,274``."""
+    if abs(money) >= 100:
+        return f"{money:,.0f}"
+    return f"{money:.2f}" if abs(money) >= 0.1 or money == 0 else f"{money:.2g}"
 
 
 def times_as_long(cost: Cost | None, reference: Cost | None) -> str | None:
@@ -81,20 +95,116 @@ def because(
     return sentences
 
 
+def how_sure(name: str, picks: Mapping[str, float]) -> list[str]:
+    """Return how often the same candidate is picked when the test rows are drawn again.
+
+    Args:
+        name: The pick.
+        picks: Share of the resampled tests in which each candidate is picked.
+    """
+    others = sorted(((share, who) for who, share in picks.items() if who != name and share >= 0.05), reverse=True)
+    if not others:
+        return []
+    found = " and ".join(f"{who} in {100 * share:.0f}" for share, who in others[:2])
+    return [
+        f"If the test rows were drawn again, the same way would be picked in about {100 * picks.get(name, 0.0):.0f} of "
+        f"100 cases, {found}."
+    ]
+
+
 def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> str:
     """Say how one candidate stands to the pick; "the same" is what the comparison with the best of all says."""
     best_is_picked = row["versus_best"]["mean"] == row["versus_pick"]["mean"]
     gap = row["versus_best" if best_is_picked else "versus_pick"]
     name = row["candidate"]
-    difference = f"{gap['mean']:+.3f} {ends(gap['interval'], signed=True, digits=3)}"
+    reach = ends(gap["interval"], signed=True, digits=3) + _draw_by_draw(row["versus_pick"])
     ratio = times_as_long(cost, pick_cost)
     if row["distinguishable"]:
-        return f"{name} is behind ({difference})."
+        return f"{name} is behind ({gap['mean']:+.3f} {reach})."
     quicker = times_as_long(pick_cost, cost)
     longer = f", and takes {ratio} times as long to fit" if ratio else ""
     if quicker:
         longer = f", and fits {quicker} times as fast"
-    return f"{name} scores the same, as far as {row['n_compared']:,} test rows can tell ({difference}){longer}."
+    rows = f"{row['n_compared']:,} test rows"
+    if abs(gap["mean"]) <= _ALIKE:
+        return f"{name} scores the same, as far as {rows} can tell ({gap['mean']:+.3f} {reach}){longer}."
+    measured = f"{name} was measured {abs(gap['mean']):.3f} {'lower' if gap['mean'] < 0 else 'higher'} ({reach})"
+    if gap["interval"] is not None and gap["interval"][0] * gap["interval"][1] > 0:
+        return f"{measured}{longer}."
+    return f"{measured}, but {rows} cannot tell the two apart{longer}."
+
+
+def _draw_by_draw(versus: dict[str, Any]) -> str:
+    """Say in how many draws it is the other way round than on average: one collapsed run can stretch a mean."""
+    draws = versus["won"] + versus["lost"] + versus["tied"]
+    most = max(versus["won"], versus["lost"])
+    if versus["median"] is None or versus["mean"] * versus["median"] >= 0 or 2 * most <= draws:
+        return ""
+    return f"; {'better' if versus['won'] > versus['lost'] else 'worse'} in {most} of {draws} draws"
+
+
+def about_money(
+    pick: dict[str, Any], rows: Sequence[dict[str, Any]], prices: Prices | None, break_even: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Return what the pick costs in money, and from how many predictions a month a dearer set-up pays.
+
+    Of fine-tuning, few-shot and zero-shot, where they are not what was picked, the best-placed one is told of.
+
+    Args:
+        pick: The verdict's ``pick``.
+        rows: The leaderboard.
+        prices: What the user pays, or None.
+        break_even: The verdict's ``break_even``, in the order of the leaderboard.
+    """
+    if prices is None:
+        return []
+    families = {row["candidate"]: row["family"] for row in rows}
+    own = next(row for row in rows if row["candidate"] == pick["candidate"])
+    told: dict[str, dict[str, Any]] = {}
+    for crossing in break_even:
+        other = crossing["to"] if crossing["from"] == pick["candidate"] else crossing["from"]
+        # Where mistakes have no price, that the dearer way never pays would leave out why one takes it.
+        is_telling = prices.per_mistake or crossing["outcome"] == "from"
+        if is_telling and families[other] in _TOLD and families[other] != pick["family"]:
+            told.setdefault(families[other], crossing)
+    return [*_monthly(own, prices), *(_pays(crossing, prices) for crossing in told.values())]
+
+
+def _monthly(row: dict[str, Any], prices: Prices) -> list[str]:
+    month = row["money_per_month"]
+    if month is None:
+        return []
+    parts = [*(["its mistakes"] if prices.per_mistake else [])]
+    parts += [f"a twelfth of its set-up ({amount(row['money'])})"] if row["money"] else []
+    included = f", {' and '.join(parts)} included" if parts else ""
+    reach = "" if month["interval"] is None else " [{}, {}]".format(*map(amount, month["interval"]))
+    return [
+        f"{row['candidate']} costs about {amount(month['money'])}{reach} a month at your prices and "
+        f"{prices.predictions_per_month:,} predictions{included}."
+    ]
+
+
+def _pays(crossing: dict[str, Any], prices: Prices) -> str:
+    dearer, cheaper = crossing["to"], crossing["from"]
+    if crossing["outcome"] == "never":
+        return f"Against {cheaper}, {dearer} never pays: its predictions do not make up for its set-up."
+    if crossing["outcome"] == "always":
+        return f"{dearer} costs less than {cheaper} from the first predictions on, its set-up included."
+    if crossing["outcome"] == "cannot tell":
+        return f"Whether the set-up of {dearer} ever pays against {cheaper} cannot be told with these test rows."
+    reach = crossing["interval"]
+    ends_of_it = "" if reach is None else f" [{_about(reach[0])}, {_about(reach[1])}]"
+    n = crossing["predictions_per_month"]
+    today = "more" if prices.predictions_per_month >= n else "fewer"
+    return (
+        f"{dearer} pays against {cheaper} from about {_about(n)} predictions a month{ends_of_it}; "
+        f"{prices.predictions_per_month:,} are {today}{'' if prices.per_mistake else ' (mistakes have no price)'}."
+    )
+
+
+def _about(number_of_predictions: float) -> str:
+    """Return a count to two digits: ``41,000``."""
+    return f"{float(f'{number_of_predictions:.2g}'):,.0f}"
 
 
 def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool) -> str:
@@ -102,3 +212,19 @@ def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool) 
     if row["score"] != pick["score"] and (row["score"] > pick["score"]) == higher_is_better:
         return "That is above the pick already: give it time (--budget)."
     return "With all labels it might be ahead."
+
+
+def about_other_data(n_labels: int, pick: str, by_test_alone: str) -> list[str]:
+    """Return that what is known from other data decided, where it did.
+
+    Args:
+        n_labels: Number of labels that the user has.
+        pick: The candidate that is picked.
+        by_test_alone: The candidate that the same rule picks by the measured scores.
+    """
+    if pick == by_test_alone:
+        return []
+    return [
+        f"With {n_labels:,} labels the test alone cannot tell: it would speak for {by_test_alone}. What these ways "
+        "usually reach on other data with so few labels was taken into account, and that speaks for this pick."
+    ]

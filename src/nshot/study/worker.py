@@ -7,6 +7,7 @@ and output in length-prefixed frames; both are the same program of the same user
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import shutil
@@ -16,17 +17,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nshot.core import (
+    Ability,
     Backbone,
     BackboneRef,
     Cost,
     Dataset,
     Embeds,
     FitContext,
+    Growable,
     NshotError,
     OutOfMemoryError,
     OutputError,
@@ -34,16 +37,24 @@ from nshot.core import (
     Predictor,
     Progress,
     State,
+    TakesIn,
     Task,
+    UnsupportedError,
 )
 from nshot.spec import Method
+from nshot.study import measuring
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_LATENCY_EXAMPLES = 16
-_TIMED_EXAMPLES = 32
+_STEPS_TO_JUDGE = 4
+_SHARE_TO_JUDGE = 0.03
+"""A training is judged by so many of its steps, or by this share of them."""
+
+_OWN_ROWS = 200
+"""So many of its training rows a predictor is asked about again, to see by how much it knows them better."""
+_MOST_PROBABILITIES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,8 @@ class Fit:
         fold: Which fold of it.
         seed: Seed of the fit.
         keep: Keep the fitted predictor on disk.
-        latency: Measure the time for one example at a time, cache off.
+        latency: Measure how fast it answers, and what it needs for that; see `nshot.study.measuring`.
+        within: Seconds that the fit may take: a training that will not end by then is given up after its first steps.
     """
 
     key: str
@@ -110,6 +122,38 @@ class Fit:
     seed: int
     keep: bool = False
     latency: bool = False
+    within: float = math.inf
+
+
+@dataclass(frozen=True)
+class FitWithNewLabels:
+    """A request to fit while some labels are not there yet, and to take them in.
+
+    Attributes:
+        keys: By number of examples per new label, ascending: names the file with the answers.
+        method: Public name of the method.
+        options: Its options.
+        backbone: Which backbone, or None.
+        repeat: Which draw.
+        fold: Which fold of it.
+        seed: Seed of the fits.
+        train: Positions of the training rows of the labels that are there from the start.
+        examples: For each new label: positions of rows with it, the first k of which are its examples.
+        again: Fit anew with the examples, instead of handing each label to what was fitted without.
+        within: As in `Fit`.
+    """
+
+    keys: Mapping[int, str]
+    method: str
+    options: Mapping[str, Any]
+    backbone: BackboneRef | None
+    repeat: int
+    fold: int
+    seed: int
+    train: NDArray[np.int64]
+    examples: Mapping[str, NDArray[np.int64]]
+    again: bool
+    within: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -146,13 +190,57 @@ class Prepared:
     device: str
 
 
-@dataclass(frozen=True)
-class TimeTraining:
-    """A request to measure how fast a method trains on this machine: one short fit on few rows."""
+class WouldTakeLongerError(NshotError):
+    """A training was given up, because its first steps showed that it would not end in time.
 
-    method: str
-    options: Mapping[str, Any]
-    backbone: BackboneRef | None
+    Attributes:
+        before: Seconds up to its first step.
+        training: Seconds that its steps would have taken in all.
+    """
+
+    def __init__(self, before: float, training: float) -> None:
+        super().__init__(f"It would have taken about {before + training:.0f} s.")
+        self.before = before
+        self.training = training
+
+    def __reduce__(self) -> tuple[type[WouldTakeLongerError], tuple[float, float]]:
+        """Let it travel from the worker to the planner."""
+        return type(self), (self.before, self.training)
+
+
+class Deadline:
+    """Gives a training up once its first steps show that it would take too long.
+
+    Args:
+        report: Told of the progress as well.
+        within: Seconds that the fit may take.
+    """
+
+    def __init__(self, report: Progress, within: float) -> None:
+        self._report = report
+        self._within = within
+        self._began = time.perf_counter()
+        self._first_step: float | None = None
+
+    def __call__(self, done: int, total: int, doing: str = "") -> None:
+        """Take that `done` of `total` steps are finished.
+
+        Raises:
+            WouldTakeLongerError: The rest would take too long.
+        """
+        self._report(done, total, doing)
+        if not doing.startswith("training"):
+            return
+        now = time.perf_counter() - self._began
+        if self._first_step is None or done <= 1:
+            self._first_step = now
+            return
+        # The first step pays for what is set up once, so it is not counted.
+        steps = done - 1
+        if steps >= max(_STEPS_TO_JUDGE, total * _SHARE_TO_JUDGE) and done < total / 2:
+            each = (now - self._first_step) / steps
+            if self._first_step + each * total > self._within:
+                raise WouldTakeLongerError(self._first_step, each * total)
 
 
 # ---------------------------------------------------------------------------------------------- frames
@@ -231,11 +319,13 @@ class Worker:
 
         self._open = opened
         self._backbones = {ref.id: self._open(ref) for ref in setting.backbones}
+        self._uncached: dict[str, Backbone] = {}
         encoders = [backbone for backbone in self._backbones.values() if isinstance(backbone, TextEncoder)]
         self._device = encoders[0].device if encoders else "cpu"
         self._precision = encoders[0].precision if encoders else "fp32"
         self._metric = metrics.get(setting.metric)
         self._metrics = [metrics.get(name) for name in setting.metrics]
+        self._n_train = min(len(order) for order, _ in setting.draws.values())
 
     def _examples(self, repeat: int, fold: int) -> tuple[Dataset, Dataset, Dataset]:
         """Return the training rows in order, the test rows and the pool of a draw."""
@@ -250,8 +340,8 @@ class Worker:
             return train.without_targets()
         return Dataset([*train.examples, *unlabelled.examples], train.modality, name="pool")
 
-    def _context(self, seed: int) -> FitContext:
-        metric, task = self._metric, self._setting.task
+    def _context(self, seed: int, within: float = math.inf, task: Task | None = None) -> FitContext:
+        metric, task = self._metric, task or self._setting.task
 
         def objective(targets: Sequence[Any], prediction: Prediction) -> float:
             score = metric.aggregate(metric.statistics(targets, prediction, task))
@@ -263,7 +353,7 @@ class Worker:
             device=self._device,
             precision=self._precision,
             threads=self._setting.threads,
-            progress=self._report,
+            progress=self._report if within == math.inf else Deadline(self._report, within),
             open=self._open,
         )
 
@@ -294,44 +384,87 @@ class Worker:
 
     def fit(self, request: Fit) -> Fitted:
         """Fit, predict, measure, and write the predictions."""
-        from nshot.core import Ability
         from nshot.methods import build
 
         method = build(request.method, request.options)
         backbone = self._backbones[request.backbone.id] if request.backbone else None
         train, test, pool = self._examples(request.repeat, request.fold)
         subset = train.take(range(request.n_labels))
-        context = self._context(request.seed)
-        embeds = Ability.EMBEDS in (method.needs.abilities or ())
+        context = self._context(request.seed, request.within)
+        embeds = _embeds(method)
         learnt_from = pool.examples if method.needs.pool else subset.examples
         # Asked before the fit: what the fit itself computes is in its own time already.
         embedding_seconds = self._first_cost(backbone, embeds, learnt_from)
-        embedding_test_seconds = self._first_cost(backbone, embeds, test.examples)
+        # A trained network has features of its own, which no cache holds.
+        answers_from_cache = embeds and not method.trains_network
+        embedding_test_seconds = self._first_cost(backbone, answers_from_cache, test.examples)
         _forget_peak()
         started = time.perf_counter()
         predictor = method.fit(self._setting.task, subset, pool, backbone, context)
-        fitted = time.perf_counter()
+        fit_seconds = time.perf_counter() - started + embedding_seconds
+        predictor.predict(test.examples[:1])  # reads the weights, which is no part of what an answer costs
+        answering = time.perf_counter()
         prediction = predictor.predict(test.without_targets().examples)
         done = time.perf_counter()
         memory = _peak_memory()
         state = predictor.state()
-        fit_seconds = fitted - started + embedding_seconds
-        predict_seconds = done - fitted + embedding_test_seconds
+        predict_seconds = done - answering + embedding_test_seconds
         training = state.settings.get("training")
-        alone = self._alone(method, state, test) if request.latency else None
         cost = Cost(
             fit_seconds=fit_seconds,
             predict_seconds=predict_seconds,
             milliseconds_per_example=1000 * predict_seconds / max(1, len(test)),
-            milliseconds_alone=alone,
             peak_memory_bytes=memory,
-            artefact_bytes=_artefact_bytes(state),
+            artefact_bytes=measuring.artefact_bytes(state),
             examples_seen=training["examples_seen"] if training else None,
         )
-        file = self._write_predictions(request.key, test, prediction)
+        if request.latency:
+            cost = self._with_speed(cost, method, state, test.examples)
+        arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
+        if request.latency and request.n_labels:
+            arrays |= self._on_own_rows(predictor, subset)
+        file = self._write_predictions(request.key, arrays)
         if request.keep:
             self._keep(request.key, predictor, method)
         return Fitted(cost, file, _json_only(state.settings))
+
+    def fit_with_new_labels(self, request: FitWithNewLabels) -> list[Fitted]:
+        """Take new labels in with each number of examples, predict, measure, and write the predictions.
+
+        The fit seconds are those of taking all new labels in: of handing them over, or of the new fit.
+        """
+        from nshot.methods import build
+
+        method = build(request.method, request.options)
+        backbone = self._backbones[request.backbone.id] if request.backbone else None
+        rows, task = self._setting.train, self._setting.task
+        test = (self._setting.test or rows).take(self._setting.draws[request.repeat, request.fold][1])
+
+        def fit(task: Task, positions: Sequence[int]) -> Predictor:
+            train = rows.take(positions)
+            context = self._context(request.seed, request.within, task)
+            return method.fit(task, train, self._pool(train), backbone, context)
+
+        before = None if request.again else fit(task.without(request.examples), request.train.tolist())
+        found = []
+        for number, key in request.keys.items():
+            handed = {label: rows.take(own[:number]).examples for label, own in request.examples.items()}
+            learnt = [*request.train, *(row for own in request.examples.values() for row in own[:number])]
+            train = rows.take(learnt)
+            read = (self._pool(train) if method.needs.pool else train).examples
+            if before is not None:
+                read = _read_to_grow(method, task, handed)
+            first_cost = self._first_cost(backbone, _embeds(method), read)
+            started = time.perf_counter()
+            predictor = fit(task, learnt) if before is None else _grown(before, task, handed)
+            seconds = time.perf_counter() - started + first_cost
+            answering = time.perf_counter()
+            prediction = predictor.predict(test.without_targets().examples)
+            done = time.perf_counter()
+            cost = Cost(seconds, done - answering, 1000 * (done - answering) / max(1, len(test)))
+            file = self._write_predictions(key, self._answers(test, prediction, whole=False))
+            found.append(Fitted(cost, file))
+        return found
 
     def final(self, request: FinalFit) -> Fitted:
         """Fit on every row and keep the predictor."""
@@ -345,39 +478,47 @@ class Worker:
         seconds = time.perf_counter() - started
         self._keep(request.key, predictor, method)
         state = predictor.state()
-        cost = Cost(seconds, 0.0, 0.0, None, _peak_memory(), _artefact_bytes(state))
+        cost = Cost(seconds, 0.0, 0.0, None, _peak_memory(), measuring.artefact_bytes(state))
         return Fitted(cost, None, _json_only(state.settings))
 
-    def time_training(self, request: TimeTraining) -> float:
-        """Return the seconds per training example of a short fit, after one that warms up."""
-        from nshot.methods import build
+    def _with_speed(self, cost: Cost, method: Method, state: State, examples: Sequence[Any]) -> Cost:
+        """Return `cost` with how fast the predictor answers from its saved state, and what that needs."""
+        needed: list[Backbone] = []
 
-        method = build(request.method, request.options)
-        backbone = self._backbones[request.backbone.id] if request.backbone else None
-        order, _ = self._setting.draws[0, 0]
-        rows = self._setting.train.take(order)
-        subset = rows.take(range(min(_TIMED_EXAMPLES, len(rows))))
-        seconds = 0.0
-        for _ in range(2):
-            started = time.perf_counter()
-            method.fit(self._setting.task, subset, subset.without_targets(), backbone, self._context(0))
-            seconds = time.perf_counter() - started
-        return seconds / max(1, method.planned_examples(len(subset)))
+        def opened(wanted: BackboneRef) -> Backbone:
+            needed.append(self._without_cache(wanted))
+            return needed[-1]
 
-    def _alone(self, method: Method, state: State, test: Dataset) -> float:
-        """Return the median milliseconds for one example at a time, from raw example to answer, cache off."""
-        predictor = method.restore(self._setting.task, state, lambda wanted: self._open(wanted, cached=False))
-        seconds = []
-        for example in list(test.examples[:_LATENCY_EXAMPLES]):
-            started = time.perf_counter()
-            predictor.predict([example])
-            seconds.append(time.perf_counter() - started)
-        return 1000 * sorted(seconds)[len(seconds) // 2] if seconds else 0.0
+        predictor = method.restore(self._setting.task, state, opened)
+        speed = measuring.speed(predictor.predict, examples, all_at_once=cost.predict_seconds)
+        if speed is None:
+            return cost
+        return replace(
+            cost,
+            milliseconds_alone=speed.milliseconds_alone,
+            milliseconds_alone_p95=speed.milliseconds_alone_p95,
+            examples_per_second=speed.examples_per_second,
+            best_batch=speed.best_batch,
+            shipped_bytes=measuring.shipped_bytes(state, [backbone.ref for backbone in needed]),
+            tokens_per_example=measuring.tokens_per_example(needed[0], examples) if needed else None,
+        )
 
-    def _write_predictions(self, key: str, test: Dataset, prediction: Prediction) -> str:
-        """Keep the answers and each metric's per-example statistics; resampling needs nothing else."""
+    def _without_cache(self, ref: BackboneRef) -> Backbone:
+        """Return a backbone that computes every time; its weights are read once for all that are measured."""
+        from nshot.backbones.text_encoder import TextEncoder
+
+        if ref.id not in self._uncached:
+            own = self._backbones.get(ref.id)
+            self._uncached[ref.id] = own.uncached() if isinstance(own, TextEncoder) else self._open(ref, cached=False)
+        return self._uncached[ref.id]
+
+    def _answers(self, test: Dataset, prediction: Prediction, *, whole: bool) -> dict[str, np.ndarray]:
+        """Return the answers and each metric's per-example statistics; resampling needs nothing else.
+
+        All probabilities are kept of a `whole` run only, one that may be the pick's: suspected label mistakes need
+        them, and those of every run would fill the disk.
+        """
         import numpy as np
-        from safetensors.numpy import save
 
         targets = test.labelled_targets()
         arrays: dict[str, np.ndarray] = {}
@@ -389,8 +530,27 @@ class Worker:
             arrays["label"] = np.array([index[label] for label in prediction.labels], dtype=np.int32)
         if prediction.probabilities is not None:
             arrays["confidence"] = np.asarray(prediction.probabilities.max(axis=1), dtype=np.float32)
+            if whole and prediction.probabilities.size <= _MOST_PROBABILITIES:
+                arrays["probabilities"] = np.asarray(prediction.probabilities, dtype=np.float16)
+        return arrays
+
+    def _on_own_rows(self, predictor: Predictor, subset: Dataset) -> dict[str, np.ndarray]:
+        """Return the primary metric's statistics of some rows that the predictor was fitted on, spread evenly."""
+        import numpy as np
+
+        places = np.unique(np.linspace(0, len(subset) - 1, min(_OWN_ROWS, len(subset))).astype(int))
+        own = subset.take(places)
+        prediction = predictor.predict(own.without_targets().examples)
+        if self._metric.unavailable(prediction) is not None:
+            return {}
+        statistics = self._metric.statistics(own.labelled_targets(), prediction, self._setting.task)
+        return {f"own.{self._metric.name}": statistics}
+
+    def _write_predictions(self, key: str, arrays: Mapping[str, np.ndarray]) -> str:
+        from safetensors.numpy import save
+
         file = self._setting.predictions / f"{key}.safetensors"
-        _write_atomically(file, save(arrays))
+        _write_atomically(file, save(dict(arrays)))
         return f"{file.parent.name}/{file.name}"
 
     def _keep(self, key: str, predictor: Predictor, method: Method) -> None:
@@ -404,6 +564,26 @@ class Worker:
             write_state(folder, predictor.state(), method.method_name())
         except OSError as error:
             raise OutputError(f"Cannot write {folder}: {error.strerror}. Make room, or choose another --out.") from None
+
+
+def _embeds(method: Method) -> bool:
+    return Ability.EMBEDS in (method.needs.abilities or ())
+
+
+def _read_to_grow(method: Method, task: Task, handed: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """Return what a predictor of `method` has to read to take these labels in."""
+    if method.takes_in is TakesIn.BY_NAME:
+        return [task.readable(label) for label in handed]
+    return [example for examples in handed.values() for example in examples]
+
+
+def _grown(predictor: Predictor, task: Task, handed: Mapping[str, Sequence[Any]]) -> Predictor:
+    """Return `predictor` with the labels of `handed` taken in, each with its examples."""
+    for label, examples in handed.items():
+        if not isinstance(predictor, Growable):
+            raise UnsupportedError("It cannot take in a label without being fitted again.")
+        predictor = predictor.with_label(label, task.descriptions.get(label), examples)
+    return predictor
 
 
 def kept_state(folder: Path) -> State:
@@ -422,10 +602,6 @@ def _write_atomically(file: Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OutputError(f"Cannot write {file}: {error.strerror}. Make room, or choose another --out.") from None
-
-
-def _artefact_bytes(state: State) -> int:
-    return sum(tensor.nbytes for tensor in state.tensors.values()) + sum(len(blob) for blob in state.blobs.values())
 
 
 def _json_only(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -470,9 +646,9 @@ def main() -> None:
                 worker = Worker(setting, report)
             carry_out: dict[type, Callable[[Any], Any]] = {
                 Fit: worker.fit,
+                FitWithNewLabels: worker.fit_with_new_labels,
                 FinalFit: worker.final,
                 Prepare: worker.prepare,
-                TimeTraining: worker.time_training,
             }
             send(answers, ("done", carry_out[type(request)](request)))
         except NshotError as error:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from nshot.core import Cost
-from nshot.study.words import because, ends, times_as_long
+from nshot.study.money import Prices
+from nshot.study.words import about_money, amount, because, ends, how_sure, times_as_long
 
 PICK = {"candidate": "probe:mini", "method": "linear_probe", "family": "few-shot", "backbone": "mini", "score": 0.8}
 
 
 def row(candidate, family, score=0.8, *, behind=False, mean=-0.01, method=None, backbone="mini"):
-    gap = {"mean": mean, "interval": [mean - 0.02, mean + 0.02]}
+    gap = {"mean": mean, "interval": [mean - 0.02, mean + 0.02], "won": 1, "lost": 4, "tied": 0, "median": mean}
     return {
         "candidate": candidate,
         "method": method or candidate.split(":")[0],
@@ -44,10 +45,18 @@ def test_a_dearer_way_that_is_worse_is_named_with_the_gap():
     assert "[-0.230, -0.190]" in sentence
 
 
+def test_a_mean_that_one_collapsed_draw_decided_is_told_with_the_draws():
+    gap = {"mean": -0.04, "interval": [-0.1, 0.02], "won": 4, "lost": 1, "tied": 0, "median": 0.01}
+    [sentence] = said({**row("lora:mini", "fine-tuning"), "versus_best": gap, "versus_pick": gap})
+    assert "measured 0.040 lower ([-0.100, +0.020]; better in 4 of 5 draws), but 361 test rows cannot tell" in sentence
+    [sentence] = said(row("lora:mini", "fine-tuning", mean=-0.04))
+    assert "draws" not in sentence
+
+
 def test_a_dearer_way_that_is_ahead_is_not_called_behind():
     [sentence] = said(row("lora:mini", "fine-tuning", mean=+0.03))
     assert "behind" not in sentence
-    assert "+0.030 [+0.010, +0.050]" in sentence
+    assert "measured 0.030 higher ([+0.010, +0.050])." in sentence
 
 
 def test_fine_tuning_is_named_however_many_rivals_are_nearer():
@@ -74,7 +83,7 @@ def test_the_best_cheap_way_comes_first_where_fine_tuning_is_picked():
     pick = {"candidate": "lora:mini", "method": "lora", "family": "fine-tuning", "backbone": "mini"}
     first = said(row("linear_probe:mini", "few-shot", mean=-0.05), row("majority", "baseline"), pick=pick)[0]
     assert first.startswith("linear_probe:mini")
-    assert "-0.050 [-0.070, -0.030]" in first
+    assert "measured 0.050 lower ([-0.070, -0.030])." in first
 
 
 def test_a_model_that_adds_nothing_to_word_counts_is_said():
@@ -117,3 +126,93 @@ def test_intervals_show_both_ends_or_say_that_there_is_none():
     assert ends([0.1, 0.254]) == "[0.10, 0.25]"
     assert ends([-0.1, 0.2], signed=True) == "[-0.10, +0.20]"
     assert ends(None) == "(no interval)"
+
+
+# ------------------------------------------------------------------------------------------ money
+
+PRICES = Prices(per_hour=1.2, per_label=0.1, per_mistake=0.5, predictions_per_month=20_000)
+
+
+def paying(outcome, n=None, interval=None, start="probe:mini", to="lora:mini"):
+    return {"from": start, "to": to, "predictions_per_month": n, "interval": interval, "outcome": outcome}
+
+
+def of_money(*break_even, prices=PRICES, month=(985.3, [758.9, 1274.1]), set_up=544.1):
+    per_month = {"money": month[0], "interval": month[1]} if month else None
+    own = {**row(PICK["candidate"], PICK["family"]), "money": set_up, "money_per_month": per_month}
+    others = [
+        row("lora:mini", "fine-tuning"),
+        row("full_finetune:mini", "fine-tuning"),
+        row("label_similarity:mini", "zero-shot"),
+        row("primed_probe:mini", "few-shot"),
+        row("majority", "baseline"),
+    ]
+    return about_money(PICK, [own, *others], prices, list(break_even))
+
+
+def test_without_prices_nothing_is_said_of_money():
+    assert of_money(prices=None) == []
+
+
+def test_what_a_month_costs_says_what_is_in_it():
+    [sentence] = of_money()
+    assert sentence == (
+        "probe:mini costs about 985 [759, 1,274] a month at your prices and 20,000 predictions, "
+        "its mistakes and a twelfth of its set-up (544) included."
+    )
+    [sentence] = of_money(prices=Prices(None, None, 0.5, 20_000), set_up=None)
+    assert sentence.endswith("20,000 predictions, its mistakes included.")
+    assert of_money(month=None, set_up=None) == []
+
+
+def test_a_break_even_is_told_with_both_ends_and_where_the_user_stands():
+    [_, sentence] = of_money(paying("from", 41_234, [28_123, 76_949]))
+    assert sentence == (
+        "lora:mini pays against probe:mini from about 41,000 predictions a month [28,000, 77,000]; 20,000 are fewer."
+    )
+    [_, sentence] = of_money(paying("from", 226, None, start="label_similarity:mini", to="probe:mini"))
+    assert sentence.endswith("from about 230 predictions a month; 20,000 are more.")
+
+
+def test_where_mistakes_have_no_price_only_a_number_is_told():
+    free = Prices(1.2, 0.1, None, 20_000)
+    assert len(of_money(paying("never"), prices=free)) == 1
+    [_, sentence] = of_money(paying("from", 41_234), prices=free)
+    assert sentence.endswith("20,000 are fewer (mistakes have no price).")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [("never", "never pays"), ("always", "costs less than probe:mini"), ("cannot tell", "cannot be told")],
+)
+def test_a_break_even_without_a_number_is_said_in_words(outcome, words):
+    [_, sentence] = of_money(paying(outcome))
+    assert words in sentence
+    assert "lora:mini" in sentence
+
+
+def test_of_each_other_kind_of_method_the_best_placed_one_is_told_of():
+    said = of_money(
+        paying("never"),
+        paying("never", to="full_finetune:mini"),
+        paying("never", to="primed_probe:mini"),
+        paying("from", 5, [3, 9], start="label_similarity:mini", to="probe:mini"),
+        paying("always", start="majority", to="probe:mini"),
+    )
+    assert ["lora" in said[1], "label_similarity" in said[2], len(said)] == [True, True, 3]
+
+
+@pytest.mark.parametrize(
+    ("money", "words"), [(0, "0.00"), (0.00312, "0.0031"), (0.352, "0.35"), (12.4, "12.40"), (1274.4, "1,274")]
+)
+def test_an_amount_has_the_digits_that_say_something(money, words):
+    assert amount(money) == words
+
+
+def test_how_sure_the_pick_is_names_what_else_would_be_picked():
+    [sentence] = how_sure("a", {"a": 0.62, "b": 0.3, "c": 0.08})
+    assert "in about 62 of 100 cases, b in 30 and c in 8." in sentence
+
+
+def test_a_pick_that_no_other_draw_of_the_test_changes_needs_no_words():
+    assert how_sure("a", {"a": 0.98, "b": 0.02}) == []
