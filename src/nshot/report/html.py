@@ -77,6 +77,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         suspected=page.details.suspected_labels[:_MOST_MISTAKES],
         texts=texts,
         because=[page.plainly(words) for words in page.verdict.because],
+        notes=[page.plainly(words) for words in page.verdict.notes],
         time_spent=_time_spent(page),
         trained=trained,
         loss_charts=[picture for wide in both if (picture := loss_chart(lines, "share of the training", wide))],

@@ -308,7 +308,7 @@ def _left_out(record: Record) -> list[str]:
 
 
 def _time(record: Record) -> list[str]:
-    notes = record.verdict.notes
+    notes = [record.plainly(words) for words in record.verdict.notes]
     return ["## Where the time went", "", *(f"- {_plain(note)}" for note in notes)] if notes else []
 
 

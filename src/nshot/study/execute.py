@@ -11,6 +11,7 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
+from nshot.evaluation.curves import FEWEST_POINTS
 from nshot.evaluation.protocol import Design
 from nshot.study.ledger import Ledger
 from nshot.study.plan import Contender, Skipped
@@ -254,9 +255,13 @@ class Execution:
             self._try(contender, race.take(contender, whole, draws=1))
         self._repeated(race, judge, rounds=_ROUNDS_BEFORE_CURVES)
         unmeasured = [contender for contender in race.contenders if contender not in self._measured]
-        curves = [(contender, race.take_smaller(contender, draws=1)) for contender in judge.in_order(self._measured)]
-        nearest = [(contender, race.take_smaller(contender, draws=1, largest_first=True)) for contender in unmeasured]
-        self._in_turns([*curves, *nearest])
+        measured = judge.in_order(self._measured)
+        queues = [(contender, race.take_smaller(contender, draws=1)) for contender in [*measured, *unmeasured]]
+        if measured:  # what more labels are worth is read from the leader's curve, which takes three points
+            leader, specs = queues[0]
+            self._try(leader, specs[: FEWEST_POINTS - 1])
+            queues[0] = leader, specs[FEWEST_POINTS - 1 :]
+        self._in_turns(queues)
         self._repeated(race, judge, rounds=self._design.repeats * self._design.folds)
         settled = self._design.folds > 1
         for contender in judge.in_order(self._measured):
@@ -287,7 +292,7 @@ class Execution:
             self._note(f"Tried in the order of what each promises for its time: {', '.join(tried)}.")
         if waiting:
             names = ", ".join(contender.name for contender in waiting)
-            self._note(f"{names}: one run takes most of the time that was left, so the leaders were repeated first.")
+            self._note(f"{names}: one run takes most of the time that was left, so the others came first.")
         return waiting
 
     def _note(self, text: str) -> None:
@@ -418,12 +423,12 @@ class _Race:
         self._taken[contender.name, n_labels] += len(found[:draws])
         return found[:draws]
 
-    def take_smaller(self, contender: Contender, *, draws: int, largest_first: bool = False) -> list[RunSpec]:
-        """Take draws of all sizes below all rows, until each size has had so many."""
+    def take_smaller(self, contender: Contender, *, draws: int) -> list[RunSpec]:
+        """Take draws of all sizes below all rows, the largest first, until each size has had so many."""
         sizes = {spec.n_labels for spec in self._waiting[contender.name][1] if spec.n_labels != self._whole}
         return [
             spec
-            for n in sorted(sizes, reverse=largest_first)
+            for n in sorted(sizes, reverse=True)
             for spec in self.take(contender, n, draws=max(0, draws - self.done(contender, n)))
         ]
 

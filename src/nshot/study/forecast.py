@@ -82,20 +82,22 @@ def crossovers(curves: Mapping[str, Curve], pick: str, evidence: Evidence) -> li
 
 
 def more_labels(
-    curves: Mapping[str, Curve], metric: Metric, n_train: int, price_per_label: float | None
+    curves: Mapping[str, Curve], metric: Metric, n_train: int, price_per_label: float | None, *, pick: str
 ) -> list[dict[str, Any]]:
     """Return what a few more, twice and four times the labels are expected to bring to the best score.
 
     Each record names the candidate that is expected to be the best then (``with``), how many labels more these are
-    (``labels``) and, where a label has a price, what they cost (``money``). Nothing where no candidate's curve rises.
+    (``labels``) and, where a label has a price, what they cost (``money``). Nothing where no candidate's curve rises,
+    or where the pick was measured at too few numbers of labels to have one: then the best score has no curve.
 
     Args:
         curves: Of all candidates.
         metric: The primary metric.
         n_train: Today's number of labels.
         price_per_label: Of labelling one example, or None.
+        pick: The candidate that is picked.
     """
-    if not any(curve.rises for curve in curves.values()):
+    if pick not in curves or not any(curve.rises for curve in curves.values()):
         return []
     found: list[dict[str, Any]] = []
     for n in sorted({n_train + next_few(n_train), 2 * n_train, FARTHEST * n_train}):

@@ -132,7 +132,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         ],
         "leaderboard": rows,
         "crossovers": crossovers(curves, name, evidence),
-        "more_labels": more_labels(curves, metric, design.n_train, options.price_per_label),
+        "more_labels": more_labels(curves, metric, design.n_train, options.price_per_label, pick=name),
         "pick_by_test_alone": by_test_alone,
         "smallest_detectable_difference": None if detectable is None else round(detectable, 6),
         "prices": prices.as_json() if prices else None,

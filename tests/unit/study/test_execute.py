@@ -228,8 +228,8 @@ def test_the_curve_comes_after_three_draws_at_all_rows_and_before_the_others(led
         (160, 0),
         (160, 1),
         (160, 2),
-        (16, 0),
         (64, 0),
+        (16, 0),
         (160, 3),
         (160, 4),
     ]

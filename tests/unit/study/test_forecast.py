@@ -93,7 +93,7 @@ def test_one_fit_is_less_sure_of_the_curve_than_of_its_test_rows(evidence):
 
 def test_more_labels_are_worth_what_the_best_one_gains(evidence):
     study = few_and_fine(evidence)
-    records = more_labels(fitted_curves(study, ACCURACY), ACCURACY, TRAIN, 0.5)
+    records = more_labels(fitted_curves(study, ACCURACY), ACCURACY, TRAIN, 0.5, pick="late")
     assert [record["labels"] for record in records] == [500, TRAIN, 3 * TRAIN]
     assert [record["n_labels"] for record in records] == [TRAIN + 500, 2 * TRAIN, 4 * TRAIN]
     assert [record["money"] for record in records] == [250.0, 512.0, 1536.0]
@@ -107,13 +107,18 @@ def test_more_labels_are_worth_what_the_best_one_gains(evidence):
 
 
 def test_without_a_price_labels_cost_no_known_money(evidence):
-    records = more_labels(fitted_curves(few_and_fine(evidence), ACCURACY), ACCURACY, TRAIN, None)
+    records = more_labels(fitted_curves(few_and_fine(evidence), ACCURACY), ACCURACY, TRAIN, None, pick="late")
     assert {record["money"] for record in records} == {None}
 
 
 def test_nothing_is_promised_where_no_curve_rises(evidence):
     flat = evidence({"zero": (Family.ZERO_SHOT, lambda n: 0.5), "flat": (Family.FEW_SHOT, lambda n: 0.6)})
-    assert more_labels(fitted_curves(flat, ACCURACY), ACCURACY, TRAIN, None) == []
+    assert more_labels(fitted_curves(flat, ACCURACY), ACCURACY, TRAIN, None, pick="flat") == []
+
+
+def test_nothing_is_promised_where_the_pick_has_no_curve(evidence):
+    curves = fitted_curves(few_and_fine(evidence), ACCURACY)
+    assert more_labels(curves, ACCURACY, TRAIN, None, pick="measured twice") == []
 
 
 def test_where_the_pick_overtook_another_is_told(evidence):

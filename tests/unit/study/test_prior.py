@@ -1,19 +1,17 @@
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from nshot import metrics
-from nshot.core import Family
+from nshot.core import Candidate, Cost, Family, Prediction, Run, RunStatus, Task, TaskKind
 from nshot.evaluation.intervals import Block
+from nshot.evaluation.protocol import design
 from nshot.study import words
-from nshot.study.prior import (
-    Kind,
-    Prior,
-    Reached,
-    expected_advantage,
-    noise,
-    shipped,
-    shrinkage,
-)
+from nshot.study.evidence import Entrant, Evidence
+from nshot.study.options import StudyOptions
+from nshot.study.prior import Kind, Prior, Reached, expected_advantage, noise, shipped, shrinkage
+from nshot.study.spec import RunSpec
+from nshot.study.verdict import conclude
 
 KINDS = {
     "probe": Kind("linear_probe", Family.FEW_SHOT, "MiniLM"),
@@ -185,3 +183,67 @@ class TestWords:
         [sentence] = words.about_other_data(48, "primed_probe", "tfidf_linear")
         assert "48 labels" in sentence
         assert "tfidf_linear" in sentence
+
+
+class TestTheVerdict:
+    METRIC = metrics.get("macro_f1")
+    TASK = Task(TaskKind.CLASSIFY, ("no", "yes"))
+    USUALLY_A = prior(
+        *(reached(f"set {i}", n, linear_probe=0.5, a=0.9, b=0.5) for i in range(9) for n in (16, 256)),
+    )
+
+    def evidence(self, folder, rows):
+        """Return two candidates of which b answered one row in 24 better than a."""
+        targets = ["no", "yes"] * (rows // 2)
+        groups = np.arange(rows)
+        plan = design(targets, groups, seed=0)
+        runs, entrants = {}, []
+        for name, wrong in (("a", 4), ("b", 3)):
+            candidate, specs = Candidate(name, Family.FINE_TUNING), []
+            for draw in plan.draws:
+                spec = RunSpec(candidate, plan.n_train, draw.repeat, draw.fold, 0, "data", None)
+                truth = [targets[row] for row in draw.test]
+                answers = [
+                    label if row % 24 >= 2 * wrong else self.TASK.labels[label == "no"]
+                    for row, label in zip(draw.test, truth, strict=True)
+                ]
+                statistics = self.METRIC.statistics(truth, Prediction(labels=answers), self.TASK)
+                labels = np.array([self.TASK.index()[answer] for answer in answers], dtype=np.int32)
+                save_file({"metric.macro_f1": statistics, "label": labels}, folder / f"{spec.key}.safetensors")
+                runs[spec.key] = Run(
+                    key=spec.key,
+                    candidate=name,
+                    n_labels=plan.n_train,
+                    repeat=draw.repeat,
+                    fold=draw.fold,
+                    seed=0,
+                    status=RunStatus.COMPLETE,
+                    cost=Cost(1.0, 0.1, 1.0, 1.0, 1, 1),
+                    predictions=f"{spec.key}.safetensors",
+                )
+                specs.append(spec)
+            entrants.append(Entrant(name, name, Family.FINE_TUNING, None, {}, tuple(specs)))
+        return Evidence(folder, plan, entrants=entrants, runs=runs, groups=groups, answers={})
+
+    def verdict(self, folder, rows, known):
+        found = self.evidence(folder, rows)
+        return conclude(found, self.TASK, StudyOptions(prefer="score"), self.METRIC, known)
+
+    def test_with_few_labels_what_is_usual_decides_what_the_test_cannot(self, tmp_path):
+        found = self.verdict(tmp_path, 48, self.USUALLY_A)
+        assert found.pick == "a"
+        assert found.record["pick_by_test_alone"] == "b"
+        assert any("other data" in sentence for sentence in found.record["because"])
+
+    def test_the_printed_scores_stay_as_measured(self, tmp_path):
+        rows = {
+            row["candidate"]: row["score"] for row in self.verdict(tmp_path, 48, self.USUALLY_A).record["leaderboard"]
+        }
+        assert rows["b"] > rows["a"]
+
+    def test_with_a_hundred_labels_the_test_decides_alone(self, tmp_path):
+        found = self.verdict(tmp_path, 144, self.USUALLY_A)
+        assert found.pick == found.record["pick_by_test_alone"] == "b"
+
+    def test_without_anything_known_the_test_decides_alone(self, tmp_path):
+        assert self.verdict(tmp_path, 48, Prior((), {})).pick == "b"
