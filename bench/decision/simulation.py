@@ -308,6 +308,132 @@ def k_fold(studies):
         print(f"{rows:6d}{distance:10.1f}{n:6d}{repeats:9d}{only or 5:7d}{tally}", flush=True)
 
 
+# --- k-fold, learners of every kind --------------------------------------------------------------------------------
+
+
+class Classes:
+    """Classes as Gaussians with given shares; some labels are wrong."""
+
+    def __init__(self, distance, shares=(0.5, 0.5), width=24, wrong=0.0):
+        centres = np.random.default_rng(3).normal(size=(len(shares), width))
+        centres = centres - centres.mean(axis=0)
+        self.centres = centres / np.linalg.norm(centres, axis=1, keepdims=True) * distance / 2
+        self.shares, self.wrong = np.asarray(shares), wrong
+
+    def draw(self, rng, n):
+        """Return n rows and their classes, in the shares given."""
+        sure = np.repeat(np.arange(len(self.shares)), np.floor(self.shares * n).astype(int))
+        y = np.r_[sure, rng.choice(len(self.shares), n - len(sure), p=self.shares)]
+        x = rng.normal(size=(n, self.centres.shape[1])) + self.centres[y]
+        return x, np.where(rng.random(n) < self.wrong, rng.choice(len(self.shares), n, p=self.shares), y)
+
+
+def nearest(x, y, tested, neighbours):
+    """Return the answers of k nearest neighbours, shape (rows,)."""
+    apart = ((tested**2).sum(axis=1)[:, None] - 2 * tested @ x.T) + (x**2).sum(axis=1)
+    found = y[np.argpartition(apart, neighbours - 1, axis=1)[:, :neighbours]]
+    return np.apply_along_axis(lambda own: np.bincount(own).argmax(), 1, found)
+
+
+def centroids(x, y, tested):
+    """Return the answers of the nearest centroid, shape (rows,)."""
+    known = np.unique(y)
+    found = np.stack([x[y == label].mean(axis=0) for label in known])
+    return known[((found**2).sum(axis=1) - 2 * tested @ found.T).argmin(axis=1)]
+
+
+def learned(rng, kind, x, y, tested):
+    """Return a learner's answers on `tested`, shape (rows,)."""
+    if kind.endswith("neighbour"):
+        return nearest(x, y, tested, int(kind[0]))
+    if kind == "tree":
+        from sklearn.tree import DecisionTreeClassifier
+
+        return DecisionTreeClassifier(max_depth=3, random_state=int(rng.integers(1 << 30))).fit(x, y).predict(tested)
+    if kind == "ridge":
+        weights = np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ np.eye(y.max() + 1)[y])
+        return (tested @ weights).argmax(axis=1)
+    if kind == "a third of rows":
+        own = rng.random(len(y)) < 0.3
+        return centroids(x[own], y[own], tested) if own.any() else np.zeros(len(tested), dtype=int)
+    answer = centroids(x, y, tested)
+    if kind == "collapses":
+        spoilt = rng.random(len(answer)) < (0.5 if rng.random() < 0.25 else 0.02)
+        return np.where(spoilt, rng.integers(0, y.max() + 1, len(answer)), answer)
+    return answer
+
+
+LEARNERS = ("centroids", "1 neighbour", "5 neighbour", "tree", "ridge", "a third of rows", "collapses")
+UNEQUAL = (0.3, 0.2, 0.15, 0.12, 0.1, 0.06, 0.04, 0.03)
+
+
+def learners(studies):
+    print("\nthree rounds of 5-fold, seven learners (of which one collapses in a quarter of its fits): scores, and all")
+    print("paired differences; least: of the learner, or pair of them, that is covered least")
+    print(f"{'world':<34}scores{COLUMNS}{'least':>9}   differences{COLUMNS}{'least':>9}")
+    for name, world, rows, metric in (
+        ("20 rows", Classes(3.0), 20, ACCURACY),
+        ("80 rows", Classes(1.6), 80, ACCURACY),
+        ("200 rows", Classes(1.6), 200, ACCURACY),
+        ("200 rows, 4 dimensions", Classes(1.6, width=4), 200, ACCURACY),
+        ("200 rows, 30 % wrong labels", Classes(3.0, wrong=0.3), 200, ACCURACY),
+        ("80 rows, ties", Classes(5.0), 80, ACCURACY),
+        ("150 rows, 8 classes, macro F1", Classes(6.0, UNEQUAL), 150, MACRO_F1),
+    ):
+        rng = np.random.default_rng(rows)
+        held = rows * 4 // 5
+        truth = np.zeros(len(LEARNERS))
+        for _ in range(150):
+            x, y = world.draw(rng, held)
+            tested, wanted = world.draw(rng, 2_000)
+            answer = [np.stack([wanted, learned(rng, kind, x, y, tested)], axis=1) for kind in LEARNERS]
+            truth += [scored(metric, one) / 150 for one in answer]
+        alone = [Tally(1.0) for _ in LEARNERS]
+        pairs = {(a, b): Tally(1.0) for a in range(len(LEARNERS)) for b in range(a)}
+        for _ in range(max(studies // 4, 20)):
+            blocks = blocks_of_learners(rng, world, rows, metric)
+            for tally, own, true in zip(alone, blocks, truth, strict=True):
+                got = estimate(own, metric, rho=1.0, target="this model", n_train=held)
+                tally.add(got.interval, got.score, true)
+            for (a, b), tally in pairs.items():
+                got = paired_difference(blocks[a], blocks[b], metric, rho=1.0, target="this model", n_train=held)
+                tally.add(got.interval, got.mean, truth[a] - truth[b])
+        shown = [f"{pooled(own)}{min(one.coverage for one in own):9.2f}" for own in (alone, [*pairs.values()])]
+        print(f"{name:<34}      {shown[0]}              {shown[1]}", flush=True)
+
+
+def scored(metric, answers):
+    """Return a metric of (truth, answer) rows."""
+    right = (answers[:, :1] == answers[:, 1:]).astype(float)
+    return metric.aggregate(right if metric.is_mean else answers.astype(float))
+
+
+def blocks_of_learners(rng, world, rows, metric):
+    """Return three rounds of stratified 5-fold of each learner on the same rows."""
+    x, y = world.draw(rng, rows)
+    found = [[] for _ in LEARNERS]
+    for repeat in range(3):
+        dealt = rng.permutation(rows)
+        dealt = dealt[np.argsort(y[dealt], kind="stable")]
+        for fold in range(5):
+            test = np.sort(dealt[fold::5])
+            train = np.setdiff1d(dealt, test)
+            for own, kind in zip(found, LEARNERS, strict=True):
+                answers = np.stack([y[test], learned(rng, kind, x[train], y[train], x[test])], axis=1).astype(float)
+                right = (answers[:, :1] == answers[:, 1:]).astype(float)
+                own.append(Block(repeat, fold, test, right if metric.is_mean else answers))
+    return found
+
+
+def pooled(tallies):
+    """Return the coverage and widths of several tallies together, each beside its own errors."""
+    coverage = float(np.mean([one.coverage for one in tallies]))
+    width = [float(np.mean(one.widths)) for one in tallies]
+    known = [2 * 1.96 * float(np.std(one.errors)) for one in tallies]
+    off = not 0.93 <= coverage <= 1.0
+    return f"{coverage:9.3f}{'!' if off else ' '}{np.mean(width):8.3f}{np.sum(width) / np.sum(known):8.2f}"
+
+
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
@@ -397,17 +523,18 @@ def best(studies):
     print("\nequally good candidates: share of them called not the best (of studies in which anybody is), by the joint")
     print("t and by the bootstrap of the maximum; printed score of the pick minus its true one, raw and corrected")
     print(f"{'design':<34}{'candidates':>11}{'joint t':>16}{'bootstrap':>16}{'raw bias':>10}{'corrected':>11}")
-    for rows, location, repeats in (
-        (32, 1.2, 1),
-        (64, 1.2, 1),
-        (300, 1.2, 1),
-        (100, 7.0, 1),
-        (200, 1.2, 3),
-        (200, 1.2, 5),
+    for rows, location, repeats, spread in (
+        (32, 1.2, 1, 0.0),
+        (64, 1.2, 1, 0.0),
+        (300, 1.2, 1, 0.0),
+        (100, 7.0, 1, 0.0),
+        (200, 1.2, 3, 0.3),
+        (200, 1.2, 5, 0.3),
+        (200, 1.2, 3, 0.8),
+        (200, 1.2, 5, 0.8),
     ):
         for m in (3, 8):
             rng = np.random.default_rng(m)
-            spread = 0.0 if repeats == 1 else 0.3
             options = {"rho": 0.0, "target": "a fresh draw"} if repeats > 1 else {"rho": 1.0, "target": "this model"}
             truth = mean_of(location, math.hypot(1.5, 0.7, spread))
             joint, boot, raw, fixed = [], [], [], []
@@ -430,7 +557,8 @@ def best(studies):
                 )
                 raw.append(got.score - truth)
                 fixed.append(got.corrected - truth)
-            name = f"{rows} rows, {repeats} draw{'s' if repeats > 1 else ''}, accuracy {truth:.3f}"
+            drawn = f"{repeats} draws of sd {spread}" if repeats > 1 else "1 draw"
+            name = f"{rows} rows, {drawn}, {truth:.3f}"
             shown = "".join(
                 f"{np.mean(called) / m:9.3f} ({np.mean(np.array(called) > 0):.2f})" for called in (joint, boot)
             )
@@ -577,6 +705,7 @@ PARTS = {
     "macro": macro,
     "pool": pool,
     "kfold": k_fold,
+    "learners": learners,
     "claims": claims,
     "best": best,
     "curves": curves,

@@ -352,6 +352,74 @@ def test_the_winners_curse_is_taken_off():
     assert abs(np.mean(fixed)) < 0.01
 
 
+@pytest.mark.parametrize("draws", [3, 5])
+def test_lucky_draws_are_taken_off_as_well(draws):
+    rng = np.random.default_rng(24)
+    truth = float(np.mean(sigmoid(1.2 + np.hypot(1.0, 0.5) * rng.normal(size=100_000))))
+    raw, fixed = [], []
+    for _ in range(100):
+        p = sigmoid(1.2 + rng.normal(size=200) + rng.normal(size=(8, draws, 1)) * 0.5)
+        right = (rng.random(p.shape) < p).astype(float)
+        blocks = {
+            f"c{i}": [Block(r, 0, np.arange(200), one[:, None]) for r, one in enumerate(own)]
+            for i, own in enumerate(right)
+        }
+        got = corrected(blocks, ACCURACY, best_name, "a fresh draw", resamples=100)
+        raw.append(got.score - truth)
+        fixed.append(got.corrected - truth)
+    assert np.mean(raw) > 0.035
+    assert abs(np.mean(fixed)) < 0.3 * np.mean(raw)
+
+
+def folds_of(rng, p, rounds=3, rows=100):
+    """Return blocks of two candidates in repeated 5-fold, from their chances of being right, shape (2, rows)."""
+    found = ([], [])
+    for repeat in range(rounds):
+        order = rng.permutation(rows)
+        for fold in range(5):
+            test = order[fold::5]
+            for own, chance in zip(found, p, strict=True):
+                own.append(Block(repeat, fold, test, (rng.random(len(test)) < chance[test]).astype(float)[:, None]))
+    return found
+
+
+def test_differences_in_k_fold_are_covered_without_being_wide():
+    rng = np.random.default_rng(25)
+    hits, widths, errors = [], [], []
+    for _ in range(200):
+        p = sigmoid(1.2 + rng.normal(size=100) * 1.5 + rng.normal(size=(2, 100)) * 0.7)
+        a, b = folds_of(rng, p)
+        got = paired_difference(a, b, ACCURACY, rho=1.0, target="this model")
+        hits.append(0.0 in got.interval)
+        widths.append(got.interval.high - got.interval.low)
+        errors.append(got.mean)
+    assert np.mean(hits) >= 0.93
+    # Nothing is learnt here, so that what rows add by being trained on is too much: a factor of 1.26.
+    assert np.mean(widths) <= 1.5 * 2 * 1.96 * np.std(errors)
+
+
+def test_who_is_named_first_does_not_matter():
+    rng = np.random.default_rng(26)
+    p = sigmoid(1.2 + rng.normal(size=100) * 1.5 + rng.normal(size=(2, 100)) * 0.7)
+    blocks = dict(zip("abcd", (*folds_of(rng, p), *folds_of(rng, p)), strict=True))
+    options = {"rho": 1.0, "target": "this model"}
+    one = versus_best(blocks, ACCURACY, **options)
+    assert list(one) == list("abcd")
+    assert versus_best(dict(reversed(blocks.items())), ACCURACY, **options) == one
+
+
+def test_a_candidate_that_collapses_does_not_blur_the_others_in_k_fold():
+    rng = np.random.default_rng(27)
+    p = sigmoid(1.2 + rng.normal(size=200) * 1.5 + rng.normal(size=(2, 200)) * 0.3)
+    a, b = folds_of(rng, p, rows=200)
+    moody = [Block(x.repeat, x.fold, x.rows, x.statistics * (rng.random() < 0.6)) for x in b]
+    c, d = folds_of(rng, p, rows=200)
+    options = {"rho": 1.0, "target": "this model"}
+    steady = versus_best({"a": a, "b": b, "c": c, "d": d}, ACCURACY, **options)["b"].interval
+    beside = versus_best({"a": a, "b": b, "c": c, "d": moody}, ACCURACY, **options)["b"].interval
+    assert beside.high - beside.low < 1.2 * (steady.high - steady.low)
+
+
 def test_a_pick_with_fewer_draws_than_others_is_corrected_too():
     rng = np.random.default_rng(18)
     raw, fixed = [], []

@@ -8,6 +8,7 @@ import pytest
 from nshot import metrics
 from nshot.core import Prediction, Task, TaskKind
 from nshot.evaluation.intervals import (
+    SHARED,
     TEST_ROWS_ONLY,
     Block,
     components,
@@ -270,24 +271,89 @@ def test_folds_are_pooled_before_macro_f1_and_averaged_for_rankings():
     assert estimate(folds, AUROC, rho=1.0, target="this model").score == pytest.approx(expected)
 
 
-def test_corrected_resampled_t_equals_its_formula():
-    rng = np.random.default_rng(9)
-    blocks = [
-        Block(r, f, np.arange(100)[f::5], (rng.random((20, 1)) < 0.3 + 0.1 * f).astype(float))
-        for r in range(2)
-        for f in range(5)
-    ]
-    got = estimate(blocks, ACCURACY, rho=1.0, target="this pool")
-    of_folds = np.array([b.statistics.mean() for b in blocks])
-    assert got.standard_error == pytest.approx(math.sqrt(of_folds.var(ddof=1) * (1 / 10 + 20 / 80)))
-    assert got.degrees_of_freedom == 9
+def rounds(answer, rounds=3, rows=100, seed=9):
+    """Return blocks of repeated 5-fold; `answer(rng, test)` says which of a fold's rows a fit gets right."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for repeat in range(rounds):
+        order = rng.permutation(rows)
+        found += [Block(repeat, f, order[f::5], answer(rng, order[f::5]).astype(float)[:, None]) for f in range(5)]
+    return found
+
+
+def test_fits_that_agree_leave_the_rows_and_what_they_add_by_being_trained_on():
+    right = np.random.default_rng(9).random(100) < 0.7
+    got = estimate(rounds(lambda rng, test: right[test]), ACCURACY, rho=1.0, target="this pool")
+    assert got.standard_error == pytest.approx(math.sqrt((1 + SHARED) * right.var(ddof=1) / 100))
+    assert got.degrees_of_freedom == pytest.approx(99)
+
+
+@pytest.mark.parametrize("only", [15, 7], ids=["all folds", "a round and two folds"])
+def test_between_fits_is_least_squares_with_rows_and_fits(only):
+    quality = np.random.default_rng(3).normal(size=1000) * 0.2
+    blocks = rounds(lambda rng, test: rng.random(len(test)) < 0.6 + quality[test[0]])[:only]
+    row, fit = np.concatenate([b.rows for b in blocks]), np.repeat(np.arange(only), 20)
+    y = np.concatenate([b.statistics[:, 0] for b in blocks])
+
+    def left(*factors):
+        table = np.concatenate([np.eye(factor.max() + 1)[factor] for factor in factors], axis=1)
+        return y - table @ np.linalg.lstsq(table, y, rcond=None)[0], np.linalg.matrix_rank(table)
+
+    (of_rows, rows), (of_both, both) = left(row), left(row, fit)
+    parts = components([blocks], ACCURACY, rho=1.0, target="this pool")
+    assert parts.freedom == both - rows == only - 1
+    assert parts.fits_by_rows[0][0, 0] == pytest.approx((of_rows @ of_rows - of_both @ of_both) / (only - 1))
+    assert parts.fits_by_rows[1][0, 0] == pytest.approx(of_both @ of_both / (20 * only - both))
+
+
+def test_groups_of_one_row_each_are_those_rows_whatever_they_are_called():
+    blocks = rounds(lambda rng, test: rng.random(len(test)) < rng.choice([0.4, 0.9]))
+    names = np.random.default_rng(5).permutation(100)
+    called = [Block(b.repeat, b.fold, b.rows, b.statistics, names[b.rows]) for b in blocks]
+    one, other = (components([own], ACCURACY, rho=1.0, target="this pool") for own in (blocks, called))
+    assert one.variance(np.ones(1)) == pytest.approx(other.variance(np.ones(1)))
+
+
+def test_one_round_tells_fits_apart_by_the_scores_of_their_folds():
+    blocks = rounds(lambda rng, test: rng.random(len(test)) < rng.random())[:5]
+    parts = components([blocks], ACCURACY, rho=1.0, target="this pool")
+    of_folds = np.array([block.statistics.mean() for block in blocks])
+    within = np.mean([block.statistics.var(ddof=1) for block in blocks]) / 20
+    assert parts.draws(np.ones(1)) == pytest.approx(of_folds.var(ddof=1) - within)
+
+
+def test_fits_that_differ_widen_the_interval():
+    def coin(rng, test):
+        return rng.random(len(test)) < 0.7
+
+    def moody(rng, test):
+        return rng.random(len(test)) < rng.choice([0.5, 0.9])
+
+    steady, changing = (estimate(rounds(own), ACCURACY, rho=1.0, target="this pool") for own in (coin, moody))
+    assert changing.standard_error > 1.2 * steady.standard_error
+    assert changing.degrees_of_freedom < steady.degrees_of_freedom
+
+
+def test_learners_whose_fits_differ_a_lot_are_covered():
+    def study(rng):
+        right = rng.random(100) < sigmoid(1.0 + rng.normal(size=100))
+        collapsed = 0.25
+
+        def answer(rng, test):
+            return right[test] & (rng.random(len(test)) < (0.5 if rng.random() < collapsed else 1.0))
+
+        blocks = rounds(answer, seed=int(rng.integers(1 << 30)))
+        return estimate(blocks, ACCURACY, rho=1.0, target="this model").interval
+
+    truth = float(np.mean(sigmoid(1.0 + NORMALS))) * 0.875
+    assert 0.93 <= coverage(study, truth, 200) <= 1.0
 
 
 def test_some_folds_of_trained_methods_are_enough_with_the_training_size_given():
-    rng = np.random.default_rng(9)
-    blocks = [Block(0, f, np.arange(100)[f::5], (rng.random((20, 1)) < 0.5).astype(float)) for f in range(2)]
+    # Two folds of five: their 40 rows are tested, all 100 are trained on.
+    blocks = rounds(lambda rng, test: np.arange(len(test)) % 2 == 0)[:2]
     got = estimate(blocks, ACCURACY, rho=1.0, target="this model", n_train=80)
-    assert got.degrees_of_freedom == 1
+    assert got.standard_error == pytest.approx(math.sqrt((1 + 0.4 * SHARED) * 0.25 * 40 / 39 / 40))
     assert got.interval.high - got.interval.low > 0.2
 
 

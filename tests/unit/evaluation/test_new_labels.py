@@ -7,7 +7,7 @@ import pytest
 
 from nshot import metrics
 from nshot.core import OptionError
-from nshot.evaluation.intervals import Block, estimate
+from nshot.evaluation.intervals import Block, estimate, score_interval
 from nshot.evaluation.new_labels import (
     MOST_EXAMPLES,
     Answered,
@@ -188,8 +188,10 @@ def test_of_one_draw_a_share_has_the_interval_of_a_hold_out(group_size):
 def test_of_equal_folds_a_share_has_the_corrected_resampled_interval():
     rng = np.random.default_rng(1)
     folds = [many(rng, fold, 80, offset=80 * fold, new=0.2 + 0.1 * fold) for fold in range(5)]
-    blocks = [Block(0, f.draw, f.rows[f.new], f.right[f.new, None].astype(float), f.groups[f.new]) for f in folds]
-    expected = estimate(blocks, ACCURACY, rho=1.0, target="this model", n_train=320, n_test=80).interval
+    right = [f.right[f.new].astype(float) for f in folds]
+    variance = np.var([own.mean() for own in right], ddof=1) * (1 / 5 + 80 / 320)
+    every = np.concatenate(right)
+    expected = score_interval(float(every.mean()), variance, 4, metric=ACCURACY, mistake=1 / len(every))
     found = taken_in(folds, ACCURACY, overlap=80 / 320).new.interval
     assert found.as_json() == pytest.approx(expected.as_json(), abs=0.005)
 
