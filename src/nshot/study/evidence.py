@@ -94,9 +94,34 @@ class Evidence:
         }
 
     def measured_today(self) -> list[str]:
-        """Return the candidates that have a score for today's question: at all rows, or at none for zero-shot."""
+        """Return the candidates that can be compared today: measured at all rows, or at none for zero-shot.
+
+        A comparison needs a draw that all have. Where a run failed, a candidate may have none in common with those that
+        have more draws; then it is left out.
+        """
         today = self.design.n_train
-        return [name for name, sizes in self.sizes.items() if sizes and (sizes[-1] == today or sizes == (0,))]
+        names = [name for name, sizes in self.sizes.items() if sizes and (sizes[-1] == today or sizes == (0,))]
+        draws = {name: self._draws_today(name) for name in names}
+        common: set[tuple[int, int]] = {(draw.repeat, draw.fold) for draw in self.design.draws}
+        for name in sorted(names, key=lambda name: -len(draws[name])):
+            if common & draws[name]:
+                common &= draws[name]
+            else:
+                names.remove(name)
+        return names
+
+    def _draws_today(self, name: str) -> set[tuple[int, int]]:
+        """Return the draws with which a candidate enters today's comparison; see `comparable`."""
+        every = {(draw.repeat, draw.fold) for draw in self.design.draws}
+        if name in self._answers:
+            return {(repeat, fold) for repeat, fold in every if repeat == 0}
+        n = self.sizes[name][-1]
+        own = {(run.repeat, run.fold) for run in self.completed(name, n)}
+        return every if len(own) == self.design.folds and self._is_constant(n) else own
+
+    def _is_constant(self, n_labels: int) -> bool:
+        """Return whether no draw changes what is fitted on so many rows."""
+        return n_labels == 0 or (self.design.folds == 1 and n_labels == self.design.n_train)
 
     def arrays(self, run: Run) -> dict[str, NDArray[Any]]:
         """Return what a run wrote: ``label``, ``confidence`` and per-example statistics by metric."""
@@ -130,16 +155,22 @@ class Evidence:
         """Return the blocks with which a candidate enters today's comparison."""
         n = self.sizes[name][-1]
         blocks = self.blocks(name, n, metric)
-        whole_in_one = self.design.folds == 1 and n == self.design.n_train
         complete = len(blocks) == self.design.folds
-        return as_constant(blocks, self._every_draw) if complete and (n == 0 or whole_in_one) else blocks
+        return as_constant(blocks, self._every_draw) if complete and self._is_constant(n) else blocks
 
     @cached_property
     def _every_draw(self) -> list[Block]:
-        """Return the shape of every draw: who is tested, without answers."""
+        """Return the shape of every draw that was run on all rows: who is tested, without answers.
+
+        Those of the candidate that has the most. What no draw changes would otherwise have more than anybody else, and
+        all others would be held against each other by way of it.
+        """
+        most = max((self.completed(name, self.design.n_train) for name in self.entrants), key=len, default=[])
+        run = {(one.repeat, one.fold) for one in most}
         return [
             Block(draw.repeat, draw.fold, draw.test, np.zeros((len(draw.test), 1)), self._groups[draw.test])
             for draw in self.design.draws
+            if not run or (draw.repeat, draw.fold) in run
         ]
 
     def usual_draws(self, n_labels: int, metric: Metric) -> Usual | None:

@@ -30,7 +30,9 @@ _SHARE_OF_CHEAP_REPEATS = 0.5
 """Further repeats of the cheap candidates may take this share of the budget while trained ones wait."""
 
 _SHARE_OF_ONE_RUN = 0.5
-"""A first run that would take more of what is left waits until the leaders were repeated."""
+"""A first run that promises little and would take more of what is left waits until the leaders were repeated."""
+_LITTLE = 0.01
+"""An improvement that is expected to be smaller is little, as a share of the metric's range."""
 _SHARE_OF_REFIT = 0.25
 """Time to fit the pick once more on every row is kept back if it takes at most this share of the budget."""
 _ROUNDS_BEFORE_CURVES = 3
@@ -275,15 +277,16 @@ class Execution:
         self._list_left_out()
 
     def _first_runs(self, race: _Race, judge: Judge) -> list[Contender]:
-        """Run every candidate once on all rows; return those that wait because they would take most of the time."""
+        """Run every candidate once on all rows; return those that wait, which promise little for most of the time."""
         whole = self._design.n_train
         left, waiting, tried = race.contenders, [], []
         while left:
             costs = {contender.name: self._relative_seconds(contender) for contender in left}
-            contender = max(left, key=lambda who: (judge.promise(who) / costs[who.name], who.name))
+            promises = {contender.name: judge.promise(contender) for contender in left}
+            contender = max(left, key=lambda who: (promises[who.name] / costs[who.name], who.name))
             left.remove(contender)
-            expected = self.expected_seconds(contender, whole)
-            if self._measured and expected is not None and expected > _SHARE_OF_ONE_RUN * self._clock.left():
+            is_long = (self.expected_seconds(contender, whole) or 0.0) > _SHARE_OF_ONE_RUN * self._clock.left()
+            if self._measured and is_long and promises[contender.name] < _LITTLE:
                 waiting.append(contender)
                 continue
             tried.append(contender.name)
@@ -292,7 +295,7 @@ class Execution:
             self._note(f"Tried in the order of what each promises for its time: {', '.join(tried)}.")
         if waiting:
             names = ", ".join(contender.name for contender in waiting)
-            self._note(f"{names}: one run takes most of the time that was left, so the others came first.")
+            self._note(f"{names}: little to expect for most of the time that was left, so the others came first.")
         return waiting
 
     def _note(self, text: str) -> None:

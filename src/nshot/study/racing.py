@@ -104,6 +104,7 @@ class EvidenceJudge:
             fold_sizes=self._latest().fold_sizes,
             options=self._options,
             more=more,
+            round_of=self._latest().design.folds,
             n_racing=self._n_racing,
         )
 
@@ -138,13 +139,14 @@ def reason_to_stop(
     fold_sizes: tuple[int | None, int | None],
     options: StudyOptions,
     more: float,
+    round_of: int,
     n_racing: int,
 ) -> str | None:
     """Return why further draws of `name` would not change today's answer, or None.
 
     The answer turns on whether its lead over the best other candidate is above or below `worth`. Further draws are
-    pointless when the interval of that lead excludes `worth` already, when it is clearly behind, or when the interval
-    expected after all further draws that the budget holds would still be wide around it.
+    pointless when the interval of that lead excludes `worth` already, when it is clearly behind, or, once every row was
+    tested, when the interval expected after all further draws that the budget holds would still be wide around it.
 
     Args:
         name: A candidate that trains a network.
@@ -153,6 +155,7 @@ def reason_to_stop(
         fold_sizes: Rows that a fold trains on and is tested on; None for a hold-out.
         options: For `worth`.
         more: How many further draws the budget holds.
+        round_of: How many draws test every row once.
         n_racing: How many candidates share the risk.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
@@ -178,7 +181,8 @@ def reason_to_stop(
     distance = abs(lead - options.worth / 100 * (metric.highest - metric.lowest if metric.bounded else 1.0))
     if distance > half:
         return f"settled against {rival} after {draws} ({difference.mean:+.2f}); not run again."
-    if distance < _WORTH_TRYING * half_width(done + max(0.0, more)):
+    # Until every row was tested, each further draw makes the pick better, whether or not it can be settled.
+    if done >= round_of and distance < _WORTH_TRYING * half_width(done + max(0.0, more)):
         return f"too close to {rival} to be settled within the budget ({difference.mean:+.2f} after {draws})."
     return None
 

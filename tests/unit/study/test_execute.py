@@ -186,12 +186,14 @@ def test_what_promises_most_for_its_time_runs_first(ledger, wall):
         assert worker.asked[0].method == first
 
 
-def test_the_leader_is_repeated_before_a_first_run_that_would_take_most_of_the_time(ledger, wall):
+@pytest.mark.parametrize(("promise", "second"), [(0.005, "top_layers"), (0.05, "full_finetune")])
+def test_what_promises_little_for_most_of_the_time_waits_for_the_leader_to_be_repeated(ledger, wall, promise, second):
     wall.budget_seconds = 60.0
     worker = FakeWorker(wall, {"full_finetune": 40.0, "top_layers": 12.0})
-    execution(ledger, worker, wall).trained(plans(TRAINED, QUICK), FakeJudge({"top_layers": 1.0}))
+    judge = FakeJudge({"top_layers": 1.0, "full_finetune": promise})
+    execution(ledger, worker, wall).trained(plans(TRAINED, QUICK), judge)
     whole = [request.method for request in worker.asked if request.n_labels == PLAN.n_train]
-    assert whole[:2] == ["top_layers", "top_layers"]
+    assert whole[:2] == ["top_layers", second]
 
 
 def test_the_predictors_of_trained_candidates_on_all_rows_are_kept_to_be_handed_over(ledger, wall):

@@ -33,6 +33,7 @@ def stop(blocks, more=10.0, n_racing=1, **options):
         fold_sizes=FOLD_SIZES,
         options=StudyOptions.parse(options),
         more=more,
+        round_of=FOLDS,
         n_racing=n_racing,
     )
 
@@ -56,10 +57,19 @@ def test_what_clearly_leads_is_settled(rng):
 
 
 def test_what_is_open_is_run_again_as_long_as_the_budget_could_settle_it(rng):
-    blocks = first(folds(rng, {"probe": 0.6, "lora": 0.66}), "lora", 1)
+    blocks = folds(rng, {"probe": 0.6, "lora": 0.66})
     assert stop(blocks, more=8.0) is None
-    lead = np.mean(blocks["lora"][0].statistics) - np.mean(blocks["probe"][0].statistics)
-    assert "too close to probe" in (stop(blocks, more=0.0, worth=100 * lead) or "")
+
+    def score(name):
+        return np.mean([block.statistics for block in blocks[name]])
+
+    assert "too close to probe" in (stop(blocks, more=0.0, worth=100 * (score("lora") - score("probe"))) or "")
+
+
+def test_until_every_row_was_tested_a_contender_is_repeated_even_if_it_cannot_be_settled(rng):
+    blocks = folds(rng, {"probe": 0.6, "lora": 0.66})
+    for draws in range(1, FOLDS):
+        assert stop(first(blocks, "lora", draws), more=0.0) is None
 
 
 def test_only_the_best_rival_counts(rng):
