@@ -58,7 +58,7 @@ _BACKBONE_SD = 0.10
 """Standard deviation between backbones, of what all their candidates have in common."""
 _LEVEL_SD = 10.0
 """Of the level: nothing is known of it."""
-_SHARE_OF_K_FOLD_VARIANCE = 0.5
+_SHARE_OF_K_FOLD_VARIANCE = 0.6
 """Share of the variance behind a k-fold's intervals that the scores' errors really have."""
 _NOISE_OF_ONE_ROW = 0.09
 """Variance that is added to a score's own, divided by the number of test rows."""
@@ -327,7 +327,7 @@ def noise(
     """Return the covariance of candidates' measured scores, in the order of `blocks`, shape (m, m).
 
     Those with fewer draws are scored by their difference from the best of the others (see `pick.standings`): they have
-    its noise, and that of the difference. In k-fold the covariance is half of what the intervals are made of, which
+    its noise, and that of the difference. In k-fold the covariance is a part of what the intervals are made of, which
     are wide on purpose, and a part of 1 / n is added, because few rows often agree by chance. Both were fitted to how
     far the scores of small studies on public data were from the truth.
     """
