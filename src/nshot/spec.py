@@ -65,9 +65,10 @@ class Spec(BaseModel):
                 lines.append(f"{cls.called()} needs the option '{option}'; it was not given.")
             else:
                 wish = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-                lines.append(
-                    f"The option '{option}' of {cls.called()} must be {wish}. Got {problem['input']!r} instead."
-                )
+                found = problem["input"]
+                if isinstance(found, tuple) and len(found) == 1:  # a flag that may be repeated, given once
+                    found = found[0]
+                lines.append(f"The option '{option}' of {cls.called()} must be {wish}. Got {found!r} instead.")
         return "\n".join(lines)
 
     def changed(self) -> dict[str, Any]:

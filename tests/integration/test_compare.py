@@ -15,7 +15,7 @@ ROW = {"candidate", "method", "family", "backbone", "options", "n_labels", "repe
 ROW |= {"scores", "versus_best", "distinguishable", "status", "fit_seconds", "milliseconds_per_example"}
 ROW |= {"peak_memory_bytes", "artefact_bytes", "money"}
 # Beyond the contract, which allows further keys but none less.
-ABOUT_TOO = {"notes", "prices", "break_even", "pick_by_test_alone"}
+ABOUT_TOO = {"notes", "prices", "break_even", "pick_by_test_alone", "smallest_detectable_test_rows"}
 PICK_TOO = {"options", "picks"}
 SPEED = {"milliseconds_alone", "milliseconds_alone_p95", "examples_per_second", "best_batch"}
 ROW_TOO = {"marked", "versus_pick", "n_compared", "shipped_bytes", "tokens_per_example", "money_per_month"} | SPEED
@@ -104,6 +104,30 @@ def test_the_plan_replays_to_the_same_leaderboard(shared_comparison, tmp_path):
     assert without_costs(verdict_of(tmp_path / "again")) == without_costs(verdict_of(shared_comparison.out))
     keys = {run["key"] for run in ledger(tmp_path / "again")}
     assert keys == {run["key"] for run in ledger(shared_comparison.out)}
+
+
+def test_a_plan_replays_from_another_folder_with_answers_that_were_named_from_here(
+    shared_comparison, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "ours.csv", [(label,) for _, label in shared_comparison.rows], ("prediction",))
+    succeeded("compare", shared_comparison.data, "--out", "first", *FAST, "--candidate", "ours.csv", "--quiet")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    succeeded("compare", "../first/study.toml", "--out", "again", "--quiet")
+    assert without_costs(verdict_of(Path("again"))) == without_costs(verdict_of(Path("../first")))
+
+
+def test_the_report_tells_the_command_as_a_person_writes_it_and_that_groups_stay_together(tmp_path):
+    rows = [(text, label, f"c{i // 2}") for i, (text, label) in enumerate(tickets(60))]
+    data = write_csv(tmp_path / "tickets.csv", rows, ("text", "label", "customer"))
+    out = tmp_path / "out"
+    options = ("--group", "customer", "--budget", "45s", "--max-memory", "64GiB")
+    succeeded("compare", data, *FAST, *options, "--out", out, "--quiet")
+    details = json.loads((out / "details.json").read_text(encoding="utf-8"))
+    assert "--budget 45 " in details["reproduce"]["command"]
+    assert f"--max-memory {64 * 2**30} " in details["reproduce"]["command"] + " "
+    assert "rows of one group and near-duplicates kept together" in details["data"]["protocol"]
 
 
 def test_a_plan_of_data_that_changed_is_not_replayed_silently(shared_comparison, tmp_path):

@@ -216,7 +216,11 @@ def _plan_record(inputs: _Inputs, options: CompareOptions, work: StudyData, stud
             "label": inputs.source.label_column,
         },
         "options": {
-            name: str(Path(value).resolve()) if name in {"test", "labels"} else value
+            name: [str(Path(one).resolve()) for one in value]
+            if name == "candidate"
+            else str(Path(value).resolve())
+            if name in {"test", "labels"}
+            else value
             for name, value in options.changed().items()
             if name not in {"out", "fresh"}
         },

@@ -132,6 +132,13 @@ def design(
     """
     positions = np.arange(len(targets)) if trainable is None else np.asarray(trainable)
     codes = np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
+    in_test, n_left = len(targets) - len(positions), len(np.unique(codes[positions]))
+    if in_test and n_left < 2:
+        raise DataError(
+            f"{in_test:,} of the {len(targets):,} rows also stand in the test and are not trained on. What is left has "
+            f"{n_left} labels; expected two or more. Give a test of other rows (--test), or none: then nshot holds "
+            "rows back by itself."
+        )
     _refuse_hopeless(codes[positions], groups[positions], tested_apart=n_given_test is not None)
     folds = 1
     if n_given_test is not None:

@@ -84,7 +84,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         targets=[
             t for t in wording.TARGETS if any(point.target == t for c in page.curves for _, _, point in c.measured)
         ],
-        roles=[role for role in wording.ROLES if any(look.role == role for look in looks.values())],
+        roles=[role for role in wording.ROLES if any(wording.stands(page, name) == role for name in looks)],
     )
 
 

@@ -82,7 +82,7 @@ def _verdict(record: Record) -> list[str]:
     lines += ["", f"{_code(data.name)}: {_plain(facts_line)}" if facts_line else _code(data.name)]
     if data.recognised:
         lines += ["", _plain(data.recognised)]
-    said = [*map(record.plainly, record.verdict.because), wording.shipped(record), wording.corrected(record)]
+    said = [*map(record.plainly, record.verdict.because), wording.shipped(record), wording.corrected(record, 3)]
     if any(said):
         lines += ["", "## Why", "", *(f"- {_plain(words)}" for words in said if words)]
     ahead = [*wording.next_sentences(record), wording.resolution(record)]
@@ -111,7 +111,7 @@ def _scores_by_labels(record: Record) -> list[str]:
                     marks.append(point.marked)
                 cell += f" ({marks.index(point.marked) + 1})"
             cells.append(_plain(cell))
-        rows.append([_code(record.short(curve.candidate)), *cells, record.role(curve.candidate)])
+        rows.append([_code(record.short(curve.candidate)), *cells, wording.stands(record, curve.candidate)])
     head = ["candidate", *(wording.count(n) for n in numbers), "role"]
     lines = [f"## {_plain(wording.metric_name(record))} by number of labels", ""]
     if record.details.data.metric_explained:
@@ -135,8 +135,7 @@ def _leaderboard(record: Record) -> list[str]:
     head += [wording.METRICS.get(name, name) for name in others]
     rows = []
     for entry in entries:
-        versus = entry.versus_best
-        role = record.role(entry.candidate)
+        role = wording.stands(record, entry.candidate)
         row = [
             _code(record.short(entry.candidate)),
             _plain(entry.family),
@@ -144,9 +143,7 @@ def _leaderboard(record: Record) -> list[str]:
             wording.count(entry.repeats),
             _plain(entry.target),
             _plain(wording.with_interval(entry.score, entry.interval, places)),
-            _plain(f"{wording.signed(versus.mean, places)} {wording.signed_interval(versus.interval, places)}")
-            if versus
-            else "",
+            _plain(" ".join(wording.versus_best(entry.versus_best, places)).rstrip()),
             f"**{role}**" if role == "pick" else _plain(role),
             wording.fit_time(entry),
             wording.milliseconds(entry.milliseconds_per_example),
@@ -155,13 +152,17 @@ def _leaderboard(record: Record) -> list[str]:
             other = entry.scores.get(name)
             row.append(_plain(wording.with_interval(other.score, other.interval, places)) if other else "")
         rows.append(row)
-    roles = [role for role in wording.ROLES if any(record.role(entry.candidate) == role for entry in entries)]
+    roles = [
+        role for role in wording.ROLES if any(wording.stands(record, entry.candidate) == role for entry in entries)
+    ]
     return [
         "## All candidates",
         "",
         *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9)),
         "",
-    ] + [f"- *{role}*: {wording.ROLES[role]}" for role in roles]
+        *(f"- *{role}*: {wording.ROLES[role]}" for role in roles),
+        f"- {wording.VERSUS_BEST}",
+    ]
 
 
 def _costs(record: Record) -> list[str]:
@@ -192,7 +193,7 @@ def _new_labels(record: Record) -> list[str]:
         for row in new_labels.rows(record)
     ]
     lines = ["## When labels arrive later", "", f"{_plain(new_labels.held_out(found))}."]
-    lines += ["", *(f"- {_plain(words)}" for words in found.because)]
+    lines += ["", *(f"- {_plain(record.plainly(words))}" for words in found.because)]
     lines += ["", *_table(new_labels.HEAD, rows, numeric=range(2, len(new_labels.HEAD)))] if rows else []
     return [*lines, "", *(f"- {_plain(words)}" for words in new_labels.notes(found))]
 
@@ -263,8 +264,8 @@ def _calibration(record: Record) -> list[str]:
     if not bins:
         return []
     lines = ["## Can its probabilities be trusted?", ""]
-    if calibration.ece is not None:
-        lines += [f"{_plain(wording.calibration_sentence(calibration.ece))}", ""]
+    if said := wording.calibration_sentence(record):
+        lines += [_plain(said), ""]
     rows = [[wording.percent(b.confidence), wording.percent(b.accuracy), wording.count(b.count)] for b in bins]
     return lines + _table(["it says", "it is right", "answers"], rows, numeric=(0, 1, 2))
 

@@ -239,6 +239,7 @@ class Verdict(Part):
     crossovers: tuple[Crossover, ...] = ()
     more_labels: tuple[Gain, ...] = ()
     smallest_detectable_difference: float | None = None
+    smallest_detectable_test_rows: int | None = None
     new_labels: NewLabels | None = None
     prices: Prices | None = None
     break_even: tuple[BreakEven, ...] = ()
@@ -367,7 +368,6 @@ class Bin(Part):
 class Calibration(Part):
     """How far the pick's probabilities can be taken at their word."""
 
-    ece: float | None = None
     bins: tuple[Bin, ...] = ()
 
 

@@ -101,7 +101,8 @@ class _Page:
             score, cost = self.text(wording.pick_score(record), "bold"), self.text(wording.pick_cost(record))
             parts = [part for part in (words, score, cost) if part.plain]
             self.said("Pick", self.packed(parts, self.console.width - 9, 4))
-        why = [*map(record.plainly, record.verdict.because), *filter(None, [wording.shipped(record)])]
+        more = (wording.shipped(record), wording.corrected(record, wording.decimals(record)))
+        why = [*map(record.plainly, record.verdict.because), *filter(None, more)]
         self.said("Why", [self.text(words) for words in why])
         ahead = [*wording.next_sentences(record), *filter(None, [wording.resolution(record)])]
         self.said("Next", [self.text(words) for words in ahead])
@@ -128,7 +129,8 @@ class _Page:
         head = _Column(heading, names, max(len(heading), min(34, max(map(cell_len, names)))), is_left=True)
         costs = self._costs([entry for _, entry, _ in shown])
         roles = [record.role(candidate) for candidate, _, _ in shown]
-        last = _Column("", ["<- pick" if role == "pick" else role for role in roles], 7, is_left=True)
+        standing = [wording.stands(record, candidate) for candidate, _, _ in shown]
+        last = _Column("", ["<- pick" if word == "pick" else word for word in standing], 7, is_left=True)
 
         room = self.console.width - 2 - sum(column.width + _GAP for column in (head, *costs)) - last.width
         kept = _kept(widths, room)
@@ -203,7 +205,8 @@ class _Page:
         if found is None:
             return
         self.console.print()
-        self.said("Later", [self.text(words) for words in (f"{new_labels.held_out(found)}.", *found.because)])
+        said = (f"{new_labels.held_out(found)}.", *map(record.plainly, found.because))
+        self.said("Later", [self.text(words) for words in said])
         every = new_labels.rows(record)
         ways = [row for row in every if not row.was_there]
         shown = [*ways[:_MOST_WAYS], *[row for row in every if row.was_there][:1]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nshot.report.record import Confusion, Curve, Entry, Gain, Record, Skipped, Training, printable
-from nshot.study.words import amount
+from nshot.report.record import Confusion, Curve, Difference, Entry, Gain, Record, Skipped, Training, printable
+from nshot.study.words import ALIKE, amount
 
 NOTHING = "–"
 
@@ -37,14 +37,35 @@ TARGETS = {
 }
 
 ROLES = {
-    "pick": "the cheapest way that is not worth improving on",
-    "same": "cannot be told apart from the best on this test",
-    "behind": "distinguishably worse than the best, or worse by more than is worth paying for",
+    "pick": "what to use, by its score and what it costs",
+    "same": "as good as the best, as far as this test can tell",
+    "unclear": "measured further away from the best, but this test cannot tell the two apart",
+    "behind": "shown to be worse than the best",
     "stopped": "measured with fewer labels only, so not compared with the others; what it lacks is listed below",
     "failed": "a run did not finish; see what was left out",
 }
 
+VERSUS_BEST = (
+    "Versus best: the difference on the same rows and draws; of the best, by how much it is ahead of the others. All of "
+    "these 95 % intervals hold together."
+)
+
 FAMILIES = ("zero-shot", "few-shot", "fine-tuning", "unsupervised", "from-scratch", "baseline")
+
+
+def stands(record: Record, candidate: str) -> str:
+    """Return how a candidate stands, one of `ROLES`: what cannot be told apart is not thereby the same."""
+    role = record.role(candidate)
+    versus = next((entry.versus_best for entry in record.entries if entry.candidate == candidate), None)
+    is_apart = versus is not None and versus.mean is not None and abs(versus.mean) > ALIKE
+    return "unclear" if role == "same" and is_apart else role
+
+
+def versus_best(found: Difference | None, places: int) -> tuple[str, str]:
+    """Return the difference from the best and its interval; of the best itself, how far it is ahead of the next."""
+    if found is None:
+        return "", ""
+    return "best" if found.mean == 0 else signed(found.mean, places), signed_interval(found.interval, places)
 
 
 def count(number: float | None) -> str:
@@ -268,12 +289,11 @@ def no_pick(record: Record) -> str:
     return "No candidate can be picked; the table shows what was measured."
 
 
-def corrected(record: Record) -> str:
-    """Return what was done about the score of the winner, or nothing."""
+def corrected(record: Record, places: int) -> str:
+    """Return what was done about the score of the winner, or nothing where so many decimals do not show it."""
     pick = record.verdict.pick
     if pick is None or pick.score is None or pick.score_as_measured is None:
         return ""
-    places = max(decimals(record), 3)
     if score(pick.score, places) == score(pick.score_as_measured, places):
         return ""
     return (
@@ -348,7 +368,11 @@ def resolution(record: Record) -> str:
     n_test = record.verdict.n_test
     rows = f" {count(n_test)}" if n_test else ""
     places = 2 if smallest >= 0.01 else 3
-    return f"Differences below about {score(smallest, places)} cannot be seen with these{rows} test rows."
+    common = record.verdict.smallest_detectable_test_rows
+    which = (
+        f"the {count(common)} test rows that were compared" if common and common != n_test else f"these{rows} test rows"
+    )
+    return f"Differences below about {score(smallest, places)} cannot be seen with {which}."
 
 
 def left_out(skipped: Sequence[Skipped], record: Record) -> list[tuple[str, str]]:
@@ -440,11 +464,15 @@ def confused_pairs(confusion: Confusion) -> list[ConfusedPair]:
     return sorted(pairs, key=lambda pair: (-pair.count, -pair.share, pair.label, pair.predicted))
 
 
-def calibration_sentence(ece: float) -> str:
-    """Return what the expected calibration error says."""
+def calibration_sentence(record: Record) -> str:
+    """Return what the pick's expected calibration error says, or nothing where it was not measured."""
+    found = record.picked.scores.get("expected_calibration_error") if record.picked else None
+    if found is None or found.score is None:
+        return ""
+    reach = "" if found.interval is None else " [{:.1f}, {:.1f}]".format(*(100 * end for end in found.interval))
     return (
-        f"On average the probability it gives and the share of right answers lie {ece * 100:.1f} percentage points "
-        "apart (expected calibration error)."
+        f"On average the probability it gives and the share of right answers lie {found.score * 100:.1f}{reach} "
+        "percentage points apart (expected calibration error)."
     )
 
 

@@ -102,8 +102,7 @@ def _calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> d
         if count:
             mean, share = float(confidence[inside].mean()), float(right[inside].mean())
             records.append({"confidence": round(mean, 4), "accuracy": round(share, 4), "count": count})
-    error = metrics.get("expected_calibration_error").aggregate(np.stack([confidence, right.astype(float)], axis=1))
-    return {"ece": round(error, 4), "bins": records}
+    return {"bins": records}
 
 
 def _finite(value: float) -> float | None:

@@ -66,7 +66,7 @@ def facts(
             {"label": label, "count": counts[label], "description": study.task.descriptions.get(label)}
             for label in study.task.labels
         ],
-        "protocol": _protocol(study),
+        "protocol": _protocol(study, has_groups="group" in changed),
         "metric_explained": _EXPLAINED.get(study.metric.name, f"Signature: {study.metric.signature}."),
     }
     details["reproduce"] = {
@@ -110,9 +110,9 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
     ]
 
 
-def _protocol(study: Study) -> str:
+def _protocol(study: Study, *, has_groups: bool) -> str:
     design = study.design
-    grouped = "near-duplicates kept together"
+    grouped = "rows of one group and near-duplicates kept together" if has_groups else "near-duplicates kept together"
     draws, rounds = ("random draw", "round") if design.repeats == 1 else ("random draws", "rounds")
     if design.kind == "given":
         left_out = len(study.data.leaked)
@@ -132,6 +132,11 @@ def _protocol(study: Study) -> str:
     )
 
 
+def _plain(value: object) -> str:
+    """Return an option's value as a person writes it: ``60``, not ``60.0``."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
 def _command(named: Any, changed: Mapping[str, Any], folder: StudyFolder) -> str:
     if not isinstance(named, str | Path):
         return "nshot.compare(...) from Python"
@@ -146,5 +151,5 @@ def _command(named: Any, changed: Mapping[str, Any], folder: StudyFolder) -> str
             for item in value:
                 parts += [flag, str(item)]
         else:
-            parts += [flag, str(value)]
+            parts += [flag, _plain(value)]
     return shlex.join(parts)

@@ -80,6 +80,7 @@ def gathered(
             if evidence.sizes[name] and evidence.has(name, evidence.sizes[name][-1], metric)
         },
         detectable=verdict.record["smallest_detectable_difference"],
+        detectable_rows=verdict.record["smallest_detectable_test_rows"],
         chance=_chance(evidence, data, metric),
         answers=answers,
         features=_features(evidence, data, opened.ref(evidence.entrants[verdict.pick]), opened) if answers else None,

@@ -82,9 +82,18 @@ def crossovers(curves: Mapping[str, Curve], pick: str, evidence: Evidence) -> li
 
 
 def more_labels(
-    curves: Mapping[str, Curve], metric: Metric, n_train: int, price_per_label: float | None, *, pick: str
+    curves: Mapping[str, Curve],
+    metric: Metric,
+    n_train: int,
+    price_per_label: float | None,
+    *,
+    pick: str,
+    worth: float,
 ) -> list[dict[str, Any]]:
     """Return what a few more, twice and four times the labels are expected to bring to the best score.
+
+    A candidate whose curve stands above the pick's today by more than `worth` has no part in it: on the rows and draws
+    that both have, it is not ahead, or it may not be picked.
 
     Each record names the candidate that is expected to be the best then (``with``), how many labels more these are
     (``labels``) and, where a label has a price, what they cost (``money``). Nothing where no candidate's curve rises,
@@ -96,8 +105,18 @@ def more_labels(
         n_train: Today's number of labels.
         price_per_label: Of labelling one example, or None.
         pick: The candidate that is picked.
+        worth: A difference of the metric that is not worth another candidate.
     """
-    if pick not in curves or not any(curve.rises for curve in curves.values()):
+    if pick not in curves:
+        return []
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def ahead(name: str, n: float) -> float:
+        """Return by how much a candidate is expected to be ahead of the pick."""
+        return sign * (curves[name].predict(n)[0] - curves[pick].predict(n)[0])
+
+    curves = {name: curve for name, curve in curves.items() if ahead(name, float(n_train)) <= worth}
+    if not any(curve.rises for curve in curves.values()):
         return []
     found: list[dict[str, Any]] = []
     for n in sorted({n_train + next_few(n_train), 2 * n_train, FARTHEST * n_train}):
@@ -109,7 +128,7 @@ def more_labels(
                     "labels": n - n_train,
                     "gain": round(more.change, 6),
                     "interval": clipped(more.interval),
-                    "with": more.best,
+                    "with": more.best if ahead(more.best, float(n)) > worth else pick,
                     "money": None if price_per_label is None else round((n - n_train) * price_per_label, 2),
                 }
             )

@@ -12,7 +12,7 @@ from nshot import metrics
 from nshot.evaluation.new_labels import MOST_EXAMPLES, Difference, LabelDraw, Share, Taken, difference, taken_in
 from nshot.study.evidence import clipped
 from nshot.study.new_labels import Measured, NewLabels, Way
-from nshot.study.words import ends, number
+from nshot.study.words import ALIKE, ends, number, plus_minus
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,13 @@ def _standing(own: _Judged) -> str:
     reached = f"reaches {_share(own.taken.harmonic_mean)} in {_time(own.measured.seconds)}"
     if gap is None:
         return f"{name} {reached}, measured on other draws of the labels."
-    difference_words = f"{gap.mean:+.3f} {ends(clipped(gap.interval), signed=True, digits=3)}"
+    reach = ends(clipped(gap.interval), signed=True, digits=3)
     if gap.told_apart:
-        return f"{name} {reached}: behind ({difference_words})."
-    return f"{name} {reached}: as good, as far as this test can tell ({difference_words})."
+        return f"{name} {reached}: behind ({plus_minus(gap.mean)} {reach})."
+    if abs(gap.mean) <= ALIKE:
+        return f"{name} {reached}: as good, as far as this test can tell ({plus_minus(gap.mean)} {reach})."
+    apart = f"{abs(gap.mean):.3f} {'lower' if gap.mean < 0 else 'higher'}"
+    return f"{name} {reached}: {apart} on the same draws ({reach}), but this test cannot tell the two apart."
 
 
 def _from_the_start(draws: Sequence[LabelDraw], top: _Judged) -> str:
@@ -184,7 +187,7 @@ def _from_the_start(draws: Sequence[LabelDraw], top: _Judged) -> str:
     cost = f"The price is labelling those rows and a fit of {_time(top.measured.seconds)}."
     if gap is None:
         return f"{had}. {cost}"
-    worth = f"{gap.mean:+.3f} {ends(clipped(gap.interval), signed=True, digits=3)}"
+    worth = f"{plus_minus(gap.mean)} {ends(clipped(gap.interval), signed=True, digits=3)}"
     if gap.told_apart:
         return f"{had} ({worth} on the best way). {cost}"
     return f"{had}, which this test cannot tell from the best way ({worth}). {cost}"

@@ -235,7 +235,7 @@ def _limits(cost: Cost | None, options: StudyOptions) -> list[_Limit]:
         alone, most = _latency(cost), options.max_latency
         words = "was not timed for one example at a time"
         if alone is not None:
-            words = f"takes {alone:.1f} ms for one example (the limit is {most:g} ms)"
+            words = f"takes {_milliseconds(alone)} ms for one example (the limit is {most:g} ms)"
         found.append(_Limit(f"--max-latency {most:g}ms", most, alone, words))
     if options.max_memory is not None:
         memory, most = cost.peak_memory_bytes if cost else None, options.max_memory
@@ -244,6 +244,11 @@ def _limits(cost: Cost | None, options: StudyOptions) -> list[_Limit]:
             words = f"needs {memory / 2**20:,.0f} MiB (the limit is {most / 2**20:,.0f} MiB)"
         found.append(_Limit(f"--max-memory {most / 2**20:g}MiB", most, memory, words))
     return found
+
+
+def _milliseconds(value: float) -> str:
+    """Return a time with the digits that say something: ``25.3``, ``0.0071``."""
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
 
 
 def over_limits(costs: Mapping[str, Cost | None], options: StudyOptions) -> dict[str, str]:

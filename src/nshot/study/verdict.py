@@ -11,7 +11,7 @@ import numpy as np
 from nshot import metrics
 from nshot.core import Cost, Family, Interval, Task
 from nshot.evaluation.comparison import corrected_score, mean_ranks, paired_difference
-from nshot.evaluation.intervals import Block, Estimate, target_of
+from nshot.evaluation.intervals import Block, Estimate, common_blocks, target_of
 from nshot.metrics import Metric
 from nshot.study import words
 from nshot.study.accounts import bills_of, break_evens, cost_record
@@ -126,15 +126,18 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "pick": pick,
         "because": [
             *words.how_sure(name, picks),
-            *words.because(pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better),
             *words.about_other_data(design.n_rows, name, by_test_alone),
+            *words.because(pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better),
             *words.about_money(pick, rows, prices, paying),
         ],
         "leaderboard": rows,
         "crossovers": crossovers(curves, name, evidence),
-        "more_labels": more_labels(curves, metric, design.n_train, options.price_per_label, pick=name),
+        "more_labels": more_labels(
+            curves, metric, design.n_train, options.price_per_label, pick=name, worth=made.worth
+        ),
         "pick_by_test_alone": by_test_alone,
-        "smallest_detectable_difference": None if detectable is None else round(detectable, 6),
+        "smallest_detectable_difference": detectable and round(detectable.difference, 6),
+        "smallest_detectable_test_rows": detectable and detectable.test_rows,
         "prices": prices.as_json() if prices else None,
         "break_even": paying,
     }
@@ -217,9 +220,7 @@ def _leaderboard(
                 else None,
                 "versus_pick": difference,
                 "mean_rank": round(ranks[name], 3) if standing else None,
-                "n_compared": len(np.unique(np.concatenate([block.rows for block in today.blocks[name]])))
-                if standing
-                else 0,
+                "n_compared": _rows_in_common(today, name, pick) if standing else 0,
                 "distinguishable": standing.versus.distinguishable if standing else False,
                 "status": "complete" if standing else "stopped",
                 "adjusted": standing.adjusted if standing else None,
@@ -231,6 +232,12 @@ def _leaderboard(
     for row in rows:
         del row["adjusted"]
     return rows
+
+
+def _rows_in_common(today: _Today, name: str, pick: str) -> int:
+    """Return how many test rows a candidate is compared with the pick on: those of the draws that both have."""
+    own, _ = common_blocks([today.blocks[name], today.blocks[pick]])
+    return len(np.unique(np.concatenate([block.rows for block in own])))
 
 
 def _other_scores(evidence: Evidence, task: Task, name: str, n: int) -> dict[str, Any]:
@@ -267,7 +274,15 @@ def _versus_pick(evidence: Evidence, today: _Today, metric: Metric, name: str, p
     }
 
 
-def _detectable(evidence: Evidence, today: _Today, metric: Metric, pick: str) -> float | None:
+@dataclass(frozen=True)
+class _Detectable:
+    """The smallest difference that would have been seen, and on how many different test rows."""
+
+    difference: float
+    test_rows: int
+
+
+def _detectable(evidence: Evidence, today: _Today, metric: Metric, pick: str) -> _Detectable | None:
     """Return the smallest difference that would have been seen: against the nearest rival with the most draws."""
     others = [name for name in today.names if name != pick and evidence.entrants[name].family != Family.BASELINE]
     others = others or [name for name in today.names if name != pick]
@@ -278,4 +293,6 @@ def _detectable(evidence: Evidence, today: _Today, metric: Metric, pick: str) ->
     sign = 1.0 if metric.higher_is_better else -1.0
     rival = max(rivals, key=lambda name: (sign * today.standing[name].adjusted, name))
     found = _versus_pick(evidence, today, metric, rival, pick)
-    return found["smallest_detectable"] if found else None
+    if found is None or found["smallest_detectable"] is None:
+        return None
+    return _Detectable(found["smallest_detectable"], _rows_in_common(today, rival, pick))

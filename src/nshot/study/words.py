@@ -10,8 +10,12 @@ from nshot.core import Cost, Family
 if TYPE_CHECKING:
     from nshot.study.money import Prices
 
-_ALIKE = 0.01
+ALIKE = 0.01
 """Measured scores that differ by less are called the same where no difference is shown."""
+GIVEN = "given"
+"""The method of answers that were given, such as a present system's."""
+_MOST_FORBIDDEN = 2
+"""So many candidates that a limit forbids are told with their figures."""
 _TOLD = (Family.FINE_TUNING, Family.FEW_SHOT, Family.ZERO_SHOT)
 
 
@@ -24,9 +28,14 @@ def ends(interval: Sequence[float] | None, *, signed: bool = False, digits: int 
     """Return ``[low, high]``, or that there is none."""
     if interval is None:
         return "(no interval)"
-    sign = "+" if signed else ""
-    low, high = (f"{end:{sign}.{digits}f}" for end in interval)
+    low, high = (plus_minus(end, digits) if signed else f"{end:.{digits}f}" for end in interval)
     return f"[{low}, {high}]"
+
+
+def plus_minus(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign; what rounds to nothing has none: ``+0.012``, ``-0.300``, ``0.000``."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def amount(money: float) -> str:
@@ -68,12 +77,14 @@ def because(
     usual = (Family.BASELINE, Family.ZERO_SHOT)
     rivals = [row for row in others if row["family"] not in usual]
     trained = [row for row in rivals if row["family"] == Family.FINE_TUNING]
-    # The nearest rivals, and fine-tuning in any case: that is what people ask about.
-    told = [*rivals[:2], *(row for row in trained if row not in rivals[:2])]
-    sentences = [_against(row, costs[row["candidate"]], costs[name]) for row in told if row["versus_pick"]]
-    if pick["family"] == Family.BASELINE and (used := sorted({row["backbone"] for row in others if row["backbone"]})):
-        what = "The pre-trained model" if trained else "The untrained features of the pre-trained model"
-        sentences.insert(0, f"{what} ({', '.join(used)}) {'adds' if trained else 'add'} nothing to it on these texts.")
+    # The nearest rivals, and fine-tuning and the present system in any case: that is what people ask about.
+    asked = [*trained, *(row for row in others if row["method"] == GIVEN)]
+    told = [*rivals[:2], *(row for row in asked if row not in rivals[:2])]
+    sentences = [
+        _against(row, costs[row["candidate"]], costs[name], higher_is_better) for row in told if row["versus_pick"]
+    ]
+    if pick["family"] == Family.BASELINE and (pretrained := [row for row in others if row["backbone"]]):
+        sentences[:0] = _adds_nothing(pretrained, is_trained=bool(trained), higher_is_better=higher_is_better)
     sentences += [
         f"{row['candidate']} was measured with up to {row['n_labels']:,} labels only: {number(row['score'])} "
         f"{ends(row['interval'])} there. {_promise(row, pick, higher_is_better)}"
@@ -91,8 +102,37 @@ def because(
             f"Word counts alone ({counts['candidate']}) reach {number(counts['score'])} {ends(counts['interval'])}: "
             "that the pre-trained model adds anything is not shown."
         )
-    sentences += [f"{candidate} was not considered: it {reason}." for candidate, reason in limits.items()]
+    return sentences + _not_considered(limits)
+
+
+def _not_considered(limits: Mapping[str, str]) -> list[str]:
+    """Return what the limits forbid: the first ones with their figures, of more the names."""
+    told = list(limits.items())
+    if len(told) > _MOST_FORBIDDEN:
+        told = told[: _MOST_FORBIDDEN - 1]
+    sentences = [f"{candidate} was not considered: it {reason}." for candidate, reason in told]
+    if rest := list(limits)[len(told) :]:
+        sentences.append(f"Over a limit as well: {', '.join(rest[:-1])} and {rest[-1]}.")
     return sentences
+
+
+def _adds_nothing(rows: Sequence[dict[str, Any]], *, is_trained: bool, higher_is_better: bool) -> list[str]:
+    """Return that a baseline does as well as everything that stands on a pre-trained model, unless one was better.
+
+    Args:
+        rows: Those of the leaderboard that stand on one, compared with the baseline that is picked.
+        is_trained: Whether one of them trains the network.
+        higher_is_better: Which way the metric goes.
+    """
+    gaps = [row["versus_pick"]["mean"] for row in rows if row["versus_pick"]]
+    if any((gap > 0) == higher_is_better for gap in gaps if gap):
+        return []
+    used = ", ".join(sorted({row["backbone"] for row in rows}))
+    what = "The pre-trained model" if is_trained else "The pre-trained model's features as they are"
+    verb = ("adds" if is_trained else "add") if all(row["distinguishable"] for row in rows) else None
+    if verb is not None:
+        return [f"{what} ({used}) {verb} nothing to it on these texts."]
+    return [f"{what} ({used}) {'is' if is_trained else 'are'} not shown to add anything to it on these texts."]
 
 
 def how_sure(name: str, picks: Mapping[str, float]) -> list[str]:
@@ -112,7 +152,7 @@ def how_sure(name: str, picks: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> str:
+def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None, higher_is_better: bool) -> str:
     """Say how one candidate stands to the pick; "the same" is what the comparison with the best of all says."""
     best_is_picked = row["versus_best"]["mean"] == row["versus_pick"]["mean"]
     gap = row["versus_best" if best_is_picked else "versus_pick"]
@@ -120,18 +160,21 @@ def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None) -> 
     reach = ends(gap["interval"], signed=True, digits=3) + _draw_by_draw(row["versus_pick"])
     ratio = times_as_long(cost, pick_cost)
     if row["distinguishable"]:
-        return f"{name} is behind ({gap['mean']:+.3f} {reach})."
+        return f"{name} is behind ({plus_minus(gap['mean'])} {reach})."
     quicker = times_as_long(pick_cost, cost)
     longer = f", and takes {ratio} times as long to fit" if ratio else ""
     if quicker:
         longer = f", and fits {quicker} times as fast"
     rows = f"{row['n_compared']:,} test rows"
-    if abs(gap["mean"]) <= _ALIKE:
-        return f"{name} scores the same, as far as {rows} can tell ({gap['mean']:+.3f} {reach}){longer}."
-    measured = f"{name} was measured {abs(gap['mean']):.3f} {'lower' if gap['mean'] < 0 else 'higher'} ({reach})"
+    if abs(gap["mean"]) <= ALIKE:
+        return f"{name} scores the same, as far as {rows} can tell ({plus_minus(gap['mean'])} {reach}){longer}."
+    which = "lower" if gap["mean"] < 0 else "higher"
+    if not higher_is_better:
+        which += ", which is better," if gap["mean"] < 0 else ", which is worse,"
+    measured = f"{name} was measured {abs(gap['mean']):.3f} {which} ({reach})"
     if gap["interval"] is not None and gap["interval"][0] * gap["interval"][1] > 0:
         return f"{measured}{longer}."
-    return f"{measured}, but {rows} cannot tell the two apart{longer}."
+    return f"{measured}, but {rows} cannot tell the two apart{longer.replace(', and', '; it', 1)}."
 
 
 def _draw_by_draw(versus: dict[str, Any]) -> str:

@@ -118,3 +118,8 @@ def test_a_higher_loss_is_worse():
 def test_limits_that_cannot_be_meant_are_refused(options, two_models, expected):
     with pytest.raises(OptionError, match=expected):
         Gates.parse(options).require_sense("macro_f1", two_models=two_models)
+
+
+def test_a_limit_that_is_no_number_is_shown_as_it_was_given():
+    with pytest.raises(OptionError, match=r"Got 'abc' instead\."):
+        Gates.parse({"fail_under": ("abc",)})

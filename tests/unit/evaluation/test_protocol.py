@@ -230,3 +230,8 @@ def test_any_data_is_divided_into_disjoint_nested_draws(sizes, spread, seed, per
         assert not set(groups[draw.order]) & set(groups[draw.test])
         head = [labels[i] for i in draw.order[: len({labels[i] for i in draw.order})]]
         assert len(set(head)) == len(head)
+
+
+def test_a_test_that_holds_all_training_rows_is_named_as_what_is_wrong():
+    with pytest.raises(DataError, match=r"30 of the 30 rows also stand in the test"):
+        design(["a", "b"] * 15, np.arange(30), seed=0, trainable=np.array([], dtype=np.int64), n_given_test=30)

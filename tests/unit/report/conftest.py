@@ -151,7 +151,7 @@ def _details(name: str, labels: list[str], n_train: int, n_test: int, accuracy: 
         "confusion": confusion,
         "per_class": per_class,
         "mistakes": mistakes,
-        "calibration": {"ece": 0.061, "bins": bins},
+        "calibration": {"bins": bins},
         "reproduce": {
             "command": f"nshot compare {name} --seed 0",
             "seed": 0,

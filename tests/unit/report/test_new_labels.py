@@ -44,7 +44,7 @@ def late(tickets: dict[str, Any]) -> dict[str, Any]:
             *(_row(f"way_{i}", 0.5 - i / 20, 3.0, needs="training again", examples_per_label=5) for i in range(6)),
         ],
         "from_the_start": [_row("primed_probe", 0.9, 0.4)],
-        "because": ["prototypes takes new labels in best, with 5 examples of each: 0.83 [0.79, 0.86]."],
+        "because": ["prototypes:all-MiniLM-L6-v2 takes new labels in best, with 5 examples: 0.83 [0.79, 0.86]."],
     }
     return tickets
 
@@ -109,3 +109,9 @@ def test_ways_are_named_by_what_they_need(late):
     ways = [row.how for row in new_labels.rows(read(late))]
     assert ways[:4] == ["5 examples", "new fit, by name", "by name", "new fit, 5 examples"]
     assert ways[-1] == "from the start"
+
+
+def test_candidates_are_named_in_short_in_sentences_too(late):
+    for page in (shown(late), markdown.render(late), html.render(late)):
+        assert "all-MiniLM-L6-v2 takes new labels in best" not in page
+        assert "takes new labels in best" in page

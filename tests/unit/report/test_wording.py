@@ -112,3 +112,42 @@ def test_confused_pairs_are_counted_off_the_diagonal_most_frequent_first() -> No
 def test_narrow_intervals_get_a_third_decimal(tickets: dict[str, Any], banking: dict[str, Any]) -> None:
     assert wording.pick_score(read(tickets)) == "macro F1 0.86 [0.83, 0.89]"
     assert wording.pick_score(read(banking)) == "macro F1 0.933 [0.924, 0.942]"
+
+
+def _standing(record: dict[str, Any], candidate: str, mean: float) -> str:
+    entry = next(entry for entry in record["verdict"]["leaderboard"] if entry["candidate"].startswith(candidate))
+    entry["versus_best"] = {"mean": mean, "interval": [mean - 0.3, mean + 0.3]}
+    entry["distinguishable"] = False
+    return wording.stands(read(record), entry["candidate"])
+
+
+def test_what_cannot_be_told_apart_is_the_same_only_where_it_was_measured_alike(tickets: dict[str, Any]) -> None:
+    assert _standing(tickets, "lora", -0.004) == "same"
+    assert _standing(tickets, "lora", -0.38) == "unclear"
+    assert _standing(tickets, "primed_probe", -0.38) == "pick"
+
+
+def test_the_smallest_visible_difference_names_the_rows_that_were_compared(tickets: dict[str, Any]) -> None:
+    assert wording.resolution(read(tickets)).endswith("cannot be seen with these 361 test rows.")
+    tickets["verdict"]["smallest_detectable_test_rows"] = 72
+    assert wording.resolution(read(tickets)).endswith("cannot be seen with the 72 test rows that were compared.")
+
+
+def test_the_calibration_error_is_the_one_of_the_leaderboard_with_its_interval(tickets: dict[str, Any]) -> None:
+    assert wording.calibration_sentence(read(tickets)) == ""
+    entry = next(entry for entry in tickets["verdict"]["leaderboard"] if entry["method"] == "primed_probe")
+    entry["scores"]["expected_calibration_error"] = {"score": 0.194, "interval": [0.1, 0.34]}
+    assert "lie 19.4 [10.0, 34.0] percentage points apart" in wording.calibration_sentence(read(tickets))
+
+
+def test_the_best_is_called_so_instead_of_being_compared_with_itself(tickets: dict[str, Any]) -> None:
+    entries = read(tickets).entries
+    assert wording.versus_best(entries[0].versus_best, 2)[0] == "best"
+    assert wording.versus_best(entries[-1].versus_best, 2)[0] == "-0.45"
+    assert wording.versus_best(None, 2) == ("", "")
+
+
+def test_a_score_that_was_corrected_is_explained_where_it_shows(tickets: dict[str, Any]) -> None:
+    record = read(tickets)
+    assert wording.corrected(record, 3).startswith("Measured 0.862, printed 0.858")
+    assert wording.corrected(record, 2) == ""

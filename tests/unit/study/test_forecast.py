@@ -93,7 +93,7 @@ def test_one_fit_is_less_sure_of_the_curve_than_of_its_test_rows(evidence):
 
 def test_more_labels_are_worth_what_the_best_one_gains(evidence):
     study = few_and_fine(evidence)
-    records = more_labels(fitted_curves(study, ACCURACY), ACCURACY, TRAIN, 0.5, pick="late")
+    records = more_labels(fitted_curves(study, ACCURACY), ACCURACY, TRAIN, 0.5, pick="late", worth=0.005)
     assert [record["labels"] for record in records] == [500, TRAIN, 3 * TRAIN]
     assert [record["n_labels"] for record in records] == [TRAIN + 500, 2 * TRAIN, 4 * TRAIN]
     assert [record["money"] for record in records] == [250.0, 512.0, 1536.0]
@@ -107,18 +107,38 @@ def test_more_labels_are_worth_what_the_best_one_gains(evidence):
 
 
 def test_without_a_price_labels_cost_no_known_money(evidence):
-    records = more_labels(fitted_curves(few_and_fine(evidence), ACCURACY), ACCURACY, TRAIN, None, pick="late")
+    records = more_labels(
+        fitted_curves(few_and_fine(evidence), ACCURACY), ACCURACY, TRAIN, None, pick="late", worth=0.005
+    )
     assert {record["money"] for record in records} == {None}
 
 
 def test_nothing_is_promised_where_no_curve_rises(evidence):
     flat = evidence({"zero": (Family.ZERO_SHOT, lambda n: 0.5), "flat": (Family.FEW_SHOT, lambda n: 0.6)})
-    assert more_labels(fitted_curves(flat, ACCURACY), ACCURACY, TRAIN, None, pick="flat") == []
+    assert more_labels(fitted_curves(flat, ACCURACY), ACCURACY, TRAIN, None, pick="flat", worth=0.005) == []
 
 
 def test_nothing_is_promised_where_the_pick_has_no_curve(evidence):
     curves = fitted_curves(few_and_fine(evidence), ACCURACY)
-    assert more_labels(curves, ACCURACY, TRAIN, None, pick="measured twice") == []
+    assert more_labels(curves, ACCURACY, TRAIN, None, pick="measured twice", worth=0.005) == []
+
+
+def test_more_labels_speak_of_the_pick_where_a_curve_puts_another_above_it_today(evidence):
+    curves = fitted_curves(few_and_fine(evidence), ACCURACY)
+    records = more_labels(curves, ACCURACY, TRAIN, None, pick="early", worth=0.005)
+    assert {record["with"] for record in records} == {"early"}
+    assert records[-1]["gain"] < law(4 * TRAIN, **LATE) - law(TRAIN, **EARLY)
+
+
+def test_another_is_named_only_where_it_is_expected_to_be_ahead_by_what_that_is_worth(evidence):
+    study = evidence(
+        {
+            "early": (Family.FEW_SHOT, lambda n: law(n, **EARLY)),
+            "twin": (Family.FEW_SHOT, lambda n: law(n, 0.801, 0.8)),
+        }
+    )
+    records = more_labels(fitted_curves(study, ACCURACY), ACCURACY, TRAIN, None, pick="early", worth=0.03)
+    assert {record["with"] for record in records} == {"early"}
 
 
 def test_where_the_pick_overtook_another_is_told(evidence):

@@ -383,3 +383,12 @@ def test_ways_say_what_they_need():
     assert Way(again=False, examples=0).needs == "nothing"
     assert Way(again=False, examples=1).needs == "1 example"
     assert Way(again=True, examples=5).needs == "training again"
+
+
+def test_a_way_that_cannot_be_told_from_the_best_is_as_good_only_where_it_was_measured_alike(make):
+    setup = make(ZERO, GROWS)
+    setup.worker.right = {"label_similarity": 0.5, "prototypes": 0.56}
+    [sentence] = [words for words in setup.record(setup.run())["because"] if words.startswith("label_similarity")]
+    assert " lower on the same draws ([-" in sentence
+    assert sentence.endswith("but this test cannot tell the two apart.")
+    assert "as good" not in sentence

@@ -321,3 +321,8 @@ def test_the_smallest_error_is_best_for_a_metric_that_counts_errors(difficulty):
 
 def test_a_candidate_alone_is_the_best(difficulty):
     assert stand({"only": folds(difficulty, 2)})["only"].versus.best
+
+
+def test_a_tiny_time_is_not_told_as_nothing():
+    [found] = made({"probe": cost(alone=0.0071)}, max_latency="0.001ms")[1].values()
+    assert found == "takes 0.0071 ms for one example (the limit is 0.001 ms)"

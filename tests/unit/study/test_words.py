@@ -39,6 +39,19 @@ def test_a_dearer_way_that_scores_the_same_is_named_with_its_price():
     assert "takes 140 times as long to fit" in sentence
 
 
+def test_a_dearer_way_that_cannot_be_told_apart_is_the_one_that_takes_longer():
+    costs = {"probe:mini": Cost(0.5, 1, 1), "lora:mini": Cost(70, 1, 1)}
+    gap = {"mean": -0.04, "interval": [-0.1, 0.02], "won": 1, "lost": 4, "tied": 0, "median": -0.04}
+    [sentence] = said({**row("lora:mini", "fine-tuning"), "versus_best": gap, "versus_pick": gap}, costs=costs)
+    assert sentence.endswith("but 361 test rows cannot tell the two apart; it takes 140 times as long to fit.")
+
+
+def test_of_a_loss_it_is_said_which_way_is_worse():
+    rows = [row("probe:mini", "few-shot"), row("lora:mini", "fine-tuning", mean=0.05)]
+    [sentence] = because(PICK, rows, dict.fromkeys(("probe:mini", "lora:mini")), limits={}, higher_is_better=False)
+    assert "measured 0.050 higher, which is worse, ([+0.030, +0.070])." in sentence
+
+
 def test_a_dearer_way_that_is_worse_is_named_with_the_gap():
     [sentence] = said(row("lora:mini", "fine-tuning", behind=True, mean=-0.21))
     assert sentence.startswith("lora:mini is behind")
@@ -95,15 +108,46 @@ def test_a_model_that_adds_nothing_to_word_counts_is_said():
 
 def test_a_baseline_as_the_pick_says_what_that_means():
     pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
-    assert said(row("linear_probe:mini", "few-shot"), pick=pick)[0] == (
-        "The untrained features of the pre-trained model (mini) add nothing to it on these texts."
+    assert said(row("linear_probe:mini", "few-shot", behind=True), pick=pick)[0] == (
+        "The pre-trained model's features as they are (mini) add nothing to it on these texts."
     )
-    trained = row("lora:mini", "fine-tuning")
+    trained = row("lora:mini", "fine-tuning", behind=True)
     assert said(trained, pick=pick)[0] == "The pre-trained model (mini) adds nothing to it on these texts."
+
+
+def test_what_is_not_shown_to_be_behind_a_baseline_is_not_said_to_add_nothing():
+    pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
+    assert said(row("lora:mini", "fine-tuning"), pick=pick)[0] == (
+        "The pre-trained model (mini) is not shown to add anything to it on these texts."
+    )
+
+
+def test_a_pre_trained_model_that_scores_better_than_the_baseline_that_a_limit_left_is_not_belittled():
+    pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
+    sentences = said(
+        row("probe2:mini", "few-shot", mean=0.1), pick=pick, limits={"probe2:mini": "takes 25 ms for one example"}
+    )
+    assert not any("on these texts" in sentence for sentence in sentences)
+
+
+def test_the_present_system_is_told_of_wherever_it_stands():
+    near = [row(f"probe{i}:mini", "few-shot", mean=-0.001) for i in range(5)]
+    present = row("answers", "baseline", mean=-0.04, method="given", backbone=None)
+    [sentence] = [words for words in said(*near, present) if words.startswith("answers")]
+    assert "measured 0.040 lower" in sentence
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    assert ends((-0.4, -0.0000001), signed=True, digits=3) == "[-0.400, 0.000]"
+    [sentence] = said({**row("lora:mini", "fine-tuning"), "versus_best": {"mean": 0.0, "interval": [-0.1, 0.0]}})
+    assert "-0.000" not in sentence
+    assert "+0.000" not in sentence
 
 
 def test_what_a_limit_forbids_is_named():
     assert said(limits={"lora:mini": "takes 25 ms"}) == ["lora:mini was not considered: it takes 25 ms."]
+    many = said(limits=dict.fromkeys(("a", "b", "c", "d"), "takes 25 ms"))
+    assert many == ["a was not considered: it takes 25 ms.", "Over a limit as well: b, c and d."]
 
 
 def test_nothing_to_say_is_nothing():

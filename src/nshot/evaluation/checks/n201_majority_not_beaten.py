@@ -6,7 +6,7 @@ from nshot.core import Check, Severity
 from nshot.evaluation.checks.run_facts import RunAudit, as_list, change, scored
 
 CODE = "N201"
-TITLE = "Nothing beats the most frequent label"
+TITLE = "Nothing is shown to beat the most frequent label"
 CONSTANT = "majority"
 
 

@@ -33,9 +33,10 @@ def check(runs: RunAudit) -> Check | None:
     if not small and (len(scores) < FEWEST or runs.detectable <= apart):
         return None
     wanted = POINTS * runs.width if small else apart
-    needed = _rounded(runs.n_test * (runs.detectable / max(wanted, 0.001 * runs.width)) ** 2)
+    compared = runs.detectable_rows or runs.n_test
+    needed = _rounded(compared * (runs.detectable / max(wanted, 0.001 * runs.width)) ** 2)
     explanation = (
-        f"With {runs.n_test:,} test rows, a difference between the pick and its nearest rival is seen from about "
+        f"With {compared:,} test rows, a difference between the pick and its nearest rival is seen from about "
         f"{runs.detectable:.3f} up"
     )
     explanation += "." if small else f"; all {len(scores)} candidates lie within {apart:.3f} of each other."
@@ -46,7 +47,7 @@ def check(runs: RunAudit) -> Check | None:
         explanation=explanation,
         advice=f"About {needed:,} test rows would show differences of {wanted:.2g}. Until then take what is cheapest "
         "among those that score the same.",
-        count=runs.n_test,
+        count=compared,
         details={"smallest_detectable_difference": round(runs.detectable, 4), "apart": round(apart, 4)},
     )
 

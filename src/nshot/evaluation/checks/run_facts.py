@@ -147,6 +147,7 @@ class RunAudit:
         pick: Name of the pick.
         candidates: All candidates that were measured, by name.
         detectable: The smallest difference that the test could have shown, or None.
+        detectable_rows: Number of different test rows that speak of it; None: all.
         chance: What always giving the most frequent label scores, by (repeat, fold); empty where that has no score.
         answers: What the pick answered, or None.
         features: For a given test, or None.
@@ -160,6 +161,7 @@ class RunAudit:
     pick: str
     candidates: Mapping[str, Measured]
     detectable: float | None = None
+    detectable_rows: int | None = None
     chance: Mapping[tuple[int, int], float] = field(default_factory=dict)
     answers: Answers | None = None
     features: Features | None = None
