@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Protocol
 
-from nshot.core import Cost, NshotError, OutOfMemoryError, Run, RunStatus
+from nshot.core import NshotError, OutOfMemoryError, Run, RunStatus
 from nshot.evaluation.curves import FEWEST_POINTS
 from nshot.evaluation.protocol import Design
 from nshot.study.ledger import Ledger
@@ -153,7 +153,7 @@ class Execution:
             trains: The candidate, where it trains a network: it may then be given up on the way.
         """
         known = self._ledger.get(spec.key)
-        if known is not None and known.status == RunStatus.COMPLETE:
+        if known is not None and self._is_known(spec):
             self._completed(spec, known, trains)
             return
         self._show(spec)
@@ -162,13 +162,14 @@ class Execution:
         request = fit_request(
             spec, keep=whole and (self._keep_whole or trains is not None), latency=whole, within=within
         )
-        status, reason, fitted = RunStatus.COMPLETE, None, None
         started = self._clock.spent
         try:
-            fitted = self._worker.ask(
-                request,
-                seconds=self._clock.last_moment,
-                progress=lambda done, total, doing: self._show(spec, done, total, doing),
+            ending = ended(
+                lambda: self._worker.ask(
+                    request,
+                    seconds=self._clock.last_moment,
+                    progress=lambda done, total, doing: self._show(spec, done, total, doing),
+                )
             )
         except WouldTakeLongerError as error:
             if trains:
@@ -178,16 +179,13 @@ class Execution:
         except OutOfTimeError as error:
             self._skip(spec, str(error))
             return
-        except OutOfMemoryError as error:
-            status, reason = RunStatus.KILLED, str(error)
-        except NshotError as error:
-            status, reason = RunStatus.FAILED, str(error)
-        run = _as_run(spec, status, reason, fitted, self._clock.spent - started)
+        fitted: Fitted | None = ending.answer
+        run = as_run(spec, ending, fitted, self._clock.spent - started, fitted.settings if fitted else {})
         self._ledger.append(run)
         if run.status == RunStatus.COMPLETE:
             self._completed(spec, run, trains)
         else:
-            self._skip(spec, reason or "")
+            self._skip(spec, run.reason or "")
 
     def _completed(self, spec: RunSpec, run: Run, trains: Contender | None) -> None:
         self._seconds[spec.candidate.name, spec.n_labels] = run.seconds
@@ -228,11 +226,10 @@ class Execution:
         for repeat in sorted({spec.repeat for spec in further}):
             specs = [spec for spec in further if spec.repeat == repeat]
             expected = sum(self._seconds.get((spec.candidate.name, spec.n_labels), 0.0) for spec in specs)
-            if self._clock.spent + expected > share * self._clock.budget_seconds:
-                known = all((run := self._ledger.get(spec.key)) and run.status == RunStatus.COMPLETE for spec in specs)
-                if not known:
-                    stopped_at = repeat
-                    break
+            is_over = self._clock.spent + expected > share * self._clock.budget_seconds
+            if is_over and not all(map(self._is_known, specs)):
+                stopped_at = repeat
+                break
             for spec in sorted(specs, key=lambda spec: (spec.fold, spec.n_labels)):
                 self._run(spec)
         if stopped_at is not None:
@@ -251,6 +248,9 @@ class Execution:
         """
         whole = self._design.n_train
         race = _Race({contender.name: (contender, list(specs)) for contender, specs in plans}, whole)
+        for contender in race.contenders:  # what an earlier call of the same study did counts, and costs nothing
+            for spec in race.take_all(contender, self._is_known):
+                self._run(spec, trains=contender)
         waiting = self._first_runs(race, judge)
         self._repeated(race, judge, rounds=_ROUNDS_BEFORE_CURVES)
         for contender in waiting:
@@ -279,7 +279,8 @@ class Execution:
     def _first_runs(self, race: _Race, judge: Judge) -> list[Contender]:
         """Run every candidate once on all rows; return those that wait, which promise little for most of the time."""
         whole = self._design.n_train
-        left, waiting, tried = race.contenders, [], []
+        left = [contender for contender in race.contenders if not race.done(contender, whole)]
+        waiting: list[Contender] = []
         while left:
             costs = {contender.name: self._relative_seconds(contender) for contender in left}
             promises = {contender.name: judge.promise(contender) for contender in left}
@@ -289,10 +290,10 @@ class Execution:
             if self._measured and is_long and promises[contender.name] < _LITTLE:
                 waiting.append(contender)
                 continue
-            tried.append(contender.name)
             self._try(contender, race.take(contender, whole, draws=1))
-        if len(tried) > 1:
-            self._note(f"Tried in the order of what each promises for its time: {', '.join(tried)}.")
+        if len(self._measured) > 1:
+            names = ", ".join(contender.name for contender in self._measured)
+            self._note(f"Run first, in the order of what each promised for its time: {names}.")
         if waiting:
             names = ", ".join(contender.name for contender in waiting)
             self._note(f"{names}: little to expect for most of the time that was left, so the others came first.")
@@ -329,14 +330,16 @@ class Execution:
                 if item is not None:
                     self._try(item[0], [item[1]])
 
+    def _is_known(self, spec: RunSpec) -> bool:
+        known = self._ledger.get(spec.key)
+        return known is not None and known.status == RunStatus.COMPLETE
+
     def _try(self, contender: Contender, specs: Sequence[RunSpec]) -> None:
         """Execute those of the runs that fit; what does not is noted with the seconds that it would take."""
         for spec in specs:
-            known = self._ledger.get(spec.key)
             expected = self.expected_seconds(contender, spec.n_labels)
             left = self._clock.left(self._kept_back())
-            fits = left >= _SHORTEST_TRY if expected is None else expected <= left
-            if fits or (known is not None and known.status == RunStatus.COMPLETE):
+            if left >= (_SHORTEST_TRY if expected is None else expected):
                 self._run(spec, trains=contender)
             elif spec.repeat == 0 and spec.fold == 0:
                 self._left_out[spec.candidate.name, spec.n_labels] = expected
@@ -391,7 +394,8 @@ class Execution:
         except NshotError:
             return  # its first run will say what is wrong
         else:
-            run = _as_run(spec, RunStatus.COMPLETE, None, fitted, self._clock.spent - started)
+            seconds = self._clock.spent - started
+            run = as_run(spec, Ending(RunStatus.COMPLETE), fitted, seconds, fitted.settings)
             self._timing.remember(contender, spec.n_labels, duration_of(run))
 
 
@@ -426,6 +430,15 @@ class _Race:
         self._taken[contender.name, n_labels] += len(found[:draws])
         return found[:draws]
 
+    def take_all(self, contender: Contender, wanted: Callable[[RunSpec], bool]) -> list[RunSpec]:
+        """Take every run that is wanted."""
+        own = self._waiting[contender.name][1]
+        found = [spec for spec in own if wanted(spec)]
+        for spec in found:
+            own.remove(spec)
+            self._taken[contender.name, spec.n_labels] += 1
+        return found
+
     def take_smaller(self, contender: Contender, *, draws: int) -> list[RunSpec]:
         """Take draws of all sizes below all rows, the largest first, until each size has had so many."""
         sizes = {spec.n_labels for spec in self._waiting[contender.name][1] if spec.n_labels != self._whole}
@@ -453,8 +466,48 @@ def fit_request(spec: RunSpec, *, keep: bool, latency: bool = False, within: flo
     )
 
 
-def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted | None, seconds: float) -> Run:
-    cost: Cost | None = fitted.cost if fitted else None
+@dataclass(frozen=True)
+class Ending:
+    """How a request to the worker ended, where it came to an end.
+
+    Attributes:
+        status: Complete, failed or killed.
+        reason: Why it did not complete, or None.
+        answer: What the worker answered, or None.
+    """
+
+    status: RunStatus
+    reason: str | None = None
+    answer: Any = None
+
+
+def ended(ask: Callable[[], Any]) -> Ending:
+    """Ask, and return how it ended: what goes wrong is a result as well.
+
+    Raises:
+        WouldTakeLongerError: It was given up, so there is no result.
+        OutOfTimeError: It was ended by the clock.
+    """
+    try:
+        return Ending(RunStatus.COMPLETE, answer=ask())
+    except (WouldTakeLongerError, OutOfTimeError):
+        raise
+    except OutOfMemoryError as error:
+        return Ending(RunStatus.KILLED, str(error))
+    except NshotError as error:
+        return Ending(RunStatus.FAILED, str(error))
+
+
+def as_run(spec: RunSpec, ending: Ending, fitted: Fitted | None, seconds: float, settings: Mapping[str, Any]) -> Run:
+    """Return the record of a run.
+
+    Args:
+        spec: What was planned.
+        ending: How it ended.
+        fitted: What came of it, or None.
+        seconds: What it took here.
+        settings: What is worth keeping of how it was fitted.
+    """
     return Run(
         key=spec.key,
         candidate=spec.candidate.name,
@@ -462,12 +515,12 @@ def _as_run(spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted
         repeat=spec.repeat,
         fold=spec.fold,
         seed=spec.seed,
-        status=status,
-        reason=reason,
-        cost=cost,
+        status=ending.status,
+        reason=ending.reason,
+        cost=fitted.cost if fitted else None,
         seconds=round(seconds, 4),
         predictions=fitted.predictions if fitted else None,
-        settings=fitted.settings if fitted else {},
+        settings=settings,
     )
 
 

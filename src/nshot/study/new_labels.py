@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot import metrics
-from nshot.core import NshotError, OptionError, OutOfMemoryError, Run, RunStatus, TakesIn, Task, TaskKind
+from nshot.core import OptionError, Run, RunStatus, TakesIn, Task, TaskKind
 from nshot.evaluation.new_labels import MOST_EXAMPLES, Answered, LabelDraw, label_draws
 from nshot.evaluation.protocol import Design
 from nshot.spec import Method
 from nshot.study.evidence import Evidence
-from nshot.study.execute import Asked, Clock, Outcome
+from nshot.study.execute import Asked, Clock, Outcome, as_run, ended
 from nshot.study.ledger import Ledger
 from nshot.study.plan import Contender, Skipped
 from nshot.study.process import OutOfTimeError
@@ -336,13 +336,13 @@ class Rehearsal:
     def _ask(self, job: Job) -> None:
         started = self._clock.spent
         within = math.inf if job.contender.cheap or not self._clock.limited else self._left()
-        status, reason = RunStatus.COMPLETE, None
-        fitted: Sequence[Fitted | None] = [None] * len(job.specs)
         try:
-            fitted = self._worker.ask(
-                job.request(within),
-                seconds=self._clock.last_moment,
-                progress=lambda done, total, doing: self._show(job, done, total),
+            ending = ended(
+                lambda: self._worker.ask(
+                    job.request(within),
+                    seconds=self._clock.last_moment,
+                    progress=lambda done, total, doing: self._show(job, done, total),
+                )
             )
         except WouldTakeLongerError as error:
             self._left_out(job, error.before + error.training)
@@ -350,40 +350,19 @@ class Rehearsal:
         except OutOfTimeError as error:
             self._skip(job, str(error))
             return
-        except OutOfMemoryError as error:
-            status, reason = RunStatus.KILLED, str(error)
-        except NshotError as error:
-            status, reason = RunStatus.FAILED, str(error)
-        seconds = self._clock.spent - started
+        seconds = (self._clock.spent - started) / len(job.specs)
+        fitted: Sequence[Fitted | None] = ending.answer or [None] * len(job.specs)
         for (way, spec), own in zip(job.specs.items(), fitted, strict=True):
-            self._ledger.append(_as_run(job, way, spec, status, reason, own, seconds / len(job.specs)))
-        if reason is not None:
-            self._skip(job, reason)
+            settings = {"needs": way.needs, "examples_per_label": way.examples, "held_out": list(job.draw.held_out)}
+            self._ledger.append(as_run(spec, ending, own, seconds, settings))
+        if ending.reason is not None:
+            self._skip(job, ending.reason)
 
     def _show(self, job: Job, done: int, total: int) -> None:
         share = f" {done / total:.0%}" if total else ""
         budget = self._clock.budget_seconds if self._clock.limited else 0.0
         what = "training again" if job.again else "taking them in"
         self._watch.progress(f"new labels: {job.contender.name}, {what}{share}", self._clock.spent, budget)
-
-
-def _as_run(
-    job: Job, way: Way, spec: RunSpec, status: RunStatus, reason: str | None, fitted: Fitted | None, seconds: float
-) -> Run:
-    return Run(
-        key=spec.key,
-        candidate=spec.candidate.name,
-        n_labels=spec.n_labels,
-        repeat=spec.repeat,
-        fold=spec.fold,
-        seed=spec.seed,
-        status=status,
-        reason=reason,
-        cost=fitted.cost if fitted else None,
-        seconds=round(seconds, 4),
-        predictions=fitted.predictions if fitted else None,
-        settings={"needs": way.needs, "examples_per_label": way.examples, "held_out": list(job.draw.held_out)},
-    )
 
 
 # ---------------------------------------------------------------------------------------------- answers

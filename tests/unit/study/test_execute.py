@@ -247,6 +247,17 @@ def test_a_candidate_that_is_settled_is_not_run_again_and_the_reason_is_noted(le
     assert "at most 1%" in work.outcome.notes[1]
 
 
+def test_what_an_earlier_call_did_counts_and_is_not_done_again(ledger, wall):
+    wall.budget_seconds = 1e6
+    first = FakeWorker(wall, {"full_finetune": 1.0})
+    execution(ledger, first, wall).trained(plans(TRAINED), GO_ON)
+    second = FakeWorker(wall, {"full_finetune": 1.0})
+    work = execution(Ledger(ledger.path), second, wall)
+    work.trained(plans(TRAINED), FakeJudge(stops={"full_finetune": "clearly behind"}))
+    assert not second.asked
+    assert {spec.key for spec in work.outcome.executed} == {request.key for request in first.asked}
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
