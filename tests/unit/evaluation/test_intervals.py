@@ -9,6 +9,7 @@ from nshot import metrics
 from nshot.core import Prediction, Task, TaskKind
 from nshot.evaluation.intervals import (
     SHARED,
+    SHARED_OF_SCORES,
     TEST_ROWS_ONLY,
     Block,
     components,
@@ -284,7 +285,7 @@ def rounds(answer, rounds=3, rows=100, seed=9):
 def test_fits_that_agree_leave_the_rows_and_what_they_add_by_being_trained_on():
     right = np.random.default_rng(9).random(100) < 0.7
     got = estimate(rounds(lambda rng, test: right[test]), ACCURACY, rho=1.0, target="this pool")
-    assert got.standard_error == pytest.approx(math.sqrt((1 + SHARED) * right.var(ddof=1) / 100))
+    assert got.standard_error == pytest.approx(math.sqrt((1 + SHARED_OF_SCORES) * right.var(ddof=1) / 100))
     assert got.degrees_of_freedom == pytest.approx(99)
 
 
@@ -353,7 +354,7 @@ def test_some_folds_of_trained_methods_are_enough_with_the_training_size_given()
     # Two folds of five: their 40 rows are tested, all 100 are trained on.
     blocks = rounds(lambda rng, test: np.arange(len(test)) % 2 == 0)[:2]
     got = estimate(blocks, ACCURACY, rho=1.0, target="this model", n_train=80)
-    assert got.standard_error == pytest.approx(math.sqrt((1 + 0.4 * SHARED) * 0.25 * 40 / 39 / 40))
+    assert got.standard_error == pytest.approx(math.sqrt((1 + 0.4 * SHARED_OF_SCORES) * 0.25 * 40 / 39 / 40))
     assert got.interval.high - got.interval.low > 0.2
 
 
@@ -377,3 +378,18 @@ def test_targets_by_share_of_the_pool():
 def test_a_fresh_draw_of_the_whole_pool_is_refused():
     with pytest.raises(ValueError, match="0 <= rho < 1"):
         estimate(hold_out(np.ones((2, 10))), ACCURACY, rho=1.0, target="a fresh draw")
+
+
+def test_what_a_sample_does_to_all_candidates_cancels_in_differences():
+    rng = np.random.default_rng(12)
+    right = rng.random(100) < 0.7
+    other = right ^ (rng.random(100) < 0.1)
+    parts = components(
+        [rounds(lambda _, test: right[test]), rounds(lambda _, test: other[test])],
+        ACCURACY,
+        rho=1.0,
+        target="this pool",
+    )
+    gap = right.astype(float) - other.astype(float)
+    assert parts.variance(np.array([1.0, -1.0]))[0] == pytest.approx((1 + SHARED) * gap.var(ddof=1) / 100)
+    assert parts.variance(np.array([1.0, 0.0]))[0] == pytest.approx((1 + SHARED_OF_SCORES) * right.var(ddof=1) / 100)
