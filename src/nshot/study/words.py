@@ -77,8 +77,10 @@ def because(
     usual = (Family.BASELINE, Family.ZERO_SHOT)
     rivals = [row for row in others if row["family"] not in usual]
     trained = [row for row in rivals if row["family"] == Family.FINE_TUNING]
-    # The nearest rivals, and fine-tuning and the present system in any case: that is what people ask about.
-    asked = [*trained, *(row for row in others if row["method"] == GIVEN)]
+    # The nearest rivals, and fine-tuning, the best of the cheap ways and the present system in any case: that is what
+    # people ask about.
+    cheap = [row for row in rivals if row["family"] == Family.FEW_SHOT]
+    asked = [*trained, *cheap[:1], *(row for row in others if row["method"] == GIVEN)]
     told = [*rivals[:2], *(row for row in asked if row not in rivals[:2])]
     sentences = [
         _against(row, costs[row["candidate"]], costs[name], higher_is_better) for row in told if row["versus_pick"]

@@ -77,6 +77,14 @@ def test_fine_tuning_is_named_however_many_rivals_are_nearer():
     assert any("lora:mini" in sentence for sentence in said(*near, row("lora:mini", "fine-tuning", mean=-0.2)))
 
 
+def test_the_best_cheap_way_is_named_however_many_fine_tunes_are_nearer():
+    near = [row(f"lora{i}:mini", "fine-tuning", mean=-0.001) for i in range(5)]
+    cheap = [row("probe_a:mini", "few-shot", mean=-0.05), row("probe_b:mini", "few-shot", mean=-0.06)]
+    sentences = said(*near, *cheap)
+    assert sum("probe_a:mini" in sentence for sentence in sentences) == 1
+    assert not any("probe_b:mini" in sentence for sentence in sentences)
+
+
 def test_fine_tuning_that_was_stopped_early_is_not_called_worse():
     stopped = {**row("lora:mini", "fine-tuning", 0.7), "versus_best": None, "versus_pick": None, "n_labels": 256}
     [sentence] = said(stopped)
