@@ -54,6 +54,10 @@ _LEAST_SD = 0.01
 """No method's advantage is known better than this."""
 _UNKNOWN_SD = 0.10
 """Standard deviation of a method that was not measured around its family."""
+_FEWEST_SOURCES = 4
+"""A method that was measured on fewer independent data sets is as good as not known."""
+_THIN_SD = 0.25
+"""Standard deviation that such a method's advantage has besides."""
 _BACKBONE_SD = 0.10
 """Standard deviation between backbones, of what all their candidates have in common."""
 _LEVEL_SD = 10.0
@@ -152,11 +156,13 @@ class _Usual:
         methods: M names.
         mean: Shape (M,).
         covariance: Shape (M, M), between data sets.
+        sources: Shape (M,): how many independent data sets each was measured on.
     """
 
     methods: tuple[str, ...]
     mean: Array
     covariance: Array
+    sources: NDArray[np.int64]
 
 
 def _usual(prior: Prior, metric: str, n_labels: int, classes: float) -> _Usual | None:
@@ -185,7 +191,9 @@ def _usual(prior: Prior, metric: str, n_labels: int, classes: float) -> _Usual |
     np.fill_diagonal(covariance, variance)
     # The mean itself is known from so many data sets only.
     covariance *= np.sqrt(np.outer(1.0 + 1.0 / effective, 1.0 + 1.0 / effective))
-    return _Usual(methods, mean, _semi_definite(covariance) + _LEAST_SD**2 * np.eye(len(methods)))
+    measured = [len({item.source for item in prior.reached if name in item.scores.get(metric, {})}) for name in methods]
+    covariance = _semi_definite(covariance) + _LEAST_SD**2 * np.eye(len(methods))
+    return _Usual(methods, mean, covariance, np.array(measured, dtype=np.int64))
 
 
 def _advantages(
@@ -306,12 +314,14 @@ def _of_candidates(usual: _Usual, families: Mapping[str, Family], kinds: Sequenc
     extra = np.zeros(len(kinds))
     for i, kind in enumerate(kinds):
         if kind.method in usual.methods:
-            own[i, usual.methods.index(kind.method)] = 1.0
-            continue
-        relatives = [at for at, name in enumerate(usual.methods) if families[name] == kind.family]
-        relatives = relatives or list(range(len(usual.methods)))
-        own[i, relatives] = 1.0 / len(relatives)
-        extra[i] = _UNKNOWN_SD**2
+            stands_on = [usual.methods.index(kind.method)]
+        else:
+            relatives = [at for at, name in enumerate(usual.methods) if families[name] == kind.family]
+            stands_on = relatives or list(range(len(usual.methods)))
+            extra[i] = _UNKNOWN_SD**2
+        own[i, stands_on] = 1.0 / len(stands_on)
+        if usual.sources[stands_on].max() < _FEWEST_SOURCES:
+            extra[i] += _THIN_SD**2
     covariance = own @ usual.covariance @ own.T + np.diag(extra)
     backbones = [kind.backbone for kind in kinds]
     if len(set(backbones) - {None}) > 1:

@@ -85,6 +85,22 @@ class TestWhatIsUsuallyReached:
         assert Prior.from_json(shipped().as_json()) == shipped()
 
 
+class TestHowManyDataSetsStandBehindAMethod:
+    def weight_of_the_measurement(self, sets):
+        """Return how far a measured lead of 0.2 moves a method that was as good as the reference on so many sets."""
+        rng = np.random.default_rng(0)
+        usual = [reached(f"set {i}", 24, linear_probe=0.5, a=0.5 + rng.normal() * 0.02) for i in range(sets)]
+        kinds = {"probe": KINDS["probe"], "a": Kind("a", Family.FINE_TUNING, "MiniLM")}
+        decided = combined(0.1, kinds, prior=prior(*usual))({"probe": 0.5, "a": 0.7})
+        return (decided["a"] - decided["probe"]) / 0.2
+
+    def test_few_say_next_to_nothing_against_a_measurement(self):
+        assert self.weight_of_the_measurement(3) > 0.7
+
+    def test_many_have_a_say(self):
+        assert self.weight_of_the_measurement(4) < 0.4
+
+
 class TestShrinking:
     def test_a_sure_measurement_is_left_as_it_is(self):
         found = combined(sd=1e-4)(MEASURED)
