@@ -8,8 +8,6 @@ from typing import Any
 
 from nshot import metrics
 from nshot.core import Cost
-from nshot.evaluation.comparison import paired_difference
-from nshot.evaluation.intervals import target_of
 from nshot.study.evidence import Evidence
 from nshot.study.money import Bill, BreakEven, Prices, bill, break_even
 
@@ -47,22 +45,11 @@ def break_evens(evidence: Evidence, bills: Mapping[str, Bill], pick: str, others
 
     Answers that were given have no part in it: what the system behind them costs is not known.
     """
-    accuracy, n_train = metrics.get(_ACCURACY), evidence.design.n_train
-    fold_train, fold_test = evidence.fold_sizes
+    accuracy = metrics.get(_ACCURACY)
     known = [name for name in others if name in bills and bills[name].is_known]
-    found = []
-    for name in known if pick in bills and bills[pick].is_known else []:
-        difference = paired_difference(
-            evidence.comparable(pick, accuracy),
-            evidence.comparable(name, accuracy),
-            accuracy,
-            rho=1.0,
-            target=target_of(n_train, n_train),
-            n_train=fold_train,
-            n_test=fold_test,
-        )
-        found.append(break_even(bills, pick, name, difference))
-    return found
+    if pick not in bills or not bills[pick].is_known:
+        return []
+    return [break_even(bills, pick, name, evidence.difference(pick, name, accuracy)) for name in known]
 
 
 def cost_record(cost: Cost | None, own: Bill | None) -> dict[str, Any]:

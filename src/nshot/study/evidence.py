@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot.core import Cost, Family, Interval, Run, RunStatus
-from nshot.evaluation.comparison import as_constant
+from nshot.evaluation.comparison import Difference, as_constant, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, Usual, estimate, target_of, usual_draws
 from nshot.evaluation.protocol import Design
 from nshot.metrics import Metric
@@ -157,6 +157,20 @@ class Evidence:
         blocks = self.blocks(name, n, metric)
         complete = len(blocks) == self.design.folds
         return as_constant(blocks, self._every_draw) if complete and self._is_constant(n) else blocks
+
+    def difference(self, one: str, other: str, metric: Metric) -> Difference:
+        """Return today's paired difference of two candidates: the first one's score minus the other's."""
+        n_train, n_test = self.fold_sizes
+        today = self.design.n_train
+        return paired_difference(
+            self.comparable(one, metric),
+            self.comparable(other, metric),
+            metric,
+            rho=self.rho(today),
+            target=target_of(today, today),
+            n_train=n_train,
+            n_test=n_test,
+        )
 
     @cached_property
     def _every_draw(self) -> list[Block]:

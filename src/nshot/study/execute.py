@@ -425,19 +425,17 @@ class _Race:
         """Take the next draws of one size."""
         own = self._waiting[contender.name][1]
         found = sorted((spec for spec in own if spec.n_labels == n_labels), key=lambda spec: (spec.repeat, spec.fold))
-        for spec in found[:draws]:
-            own.remove(spec)
-        self._taken[contender.name, n_labels] += len(found[:draws])
-        return found[:draws]
+        return self._took(contender, found[:draws])
 
     def take_all(self, contender: Contender, wanted: Callable[[RunSpec], bool]) -> list[RunSpec]:
         """Take every run that is wanted."""
-        own = self._waiting[contender.name][1]
-        found = [spec for spec in own if wanted(spec)]
-        for spec in found:
-            own.remove(spec)
+        return self._took(contender, [spec for spec in self._waiting[contender.name][1] if wanted(spec)])
+
+    def _took(self, contender: Contender, specs: list[RunSpec]) -> list[RunSpec]:
+        for spec in specs:
+            self._waiting[contender.name][1].remove(spec)
             self._taken[contender.name, spec.n_labels] += 1
-        return found
+        return specs
 
     def take_smaller(self, contender: Contender, *, draws: int) -> list[RunSpec]:
         """Take draws of all sizes below all rows, the largest first, until each size has had so many."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from nshot import metrics
 from nshot.core import Cost, Family, Interval, Task
-from nshot.evaluation.comparison import corrected_score, mean_ranks, paired_difference
+from nshot.evaluation.comparison import corrected_score, mean_ranks
 from nshot.evaluation.intervals import Block, Estimate, common_blocks, target_of
 from nshot.metrics import Metric
 from nshot.study import words
@@ -197,7 +197,7 @@ def _leaderboard(
         n = sizes[-1]
         found = today.estimates.get(name) or evidence.estimate(name, n, metric)
         standing = today.standing.get(name)
-        difference = _versus_pick(evidence, today, metric, name, pick) if standing else None
+        difference = _versus_pick(evidence, metric, name, pick) if standing else None
         rows.append(
             {
                 "candidate": name,
@@ -250,19 +250,10 @@ def _other_scores(evidence: Evidence, task: Task, name: str, n: int) -> dict[str
     return found
 
 
-def _versus_pick(evidence: Evidence, today: _Today, metric: Metric, name: str, pick: str) -> dict[str, Any] | None:
+def _versus_pick(evidence: Evidence, metric: Metric, name: str, pick: str) -> dict[str, Any] | None:
     if name == pick:
         return None
-    n_train, n_test = evidence.fold_sizes
-    difference = paired_difference(
-        today.blocks[name],
-        today.blocks[pick],
-        metric,
-        rho=1.0,
-        target=target_of(evidence.design.n_train, evidence.design.n_train),
-        n_train=n_train,
-        n_test=n_test,
-    )
+    difference = evidence.difference(name, pick, metric)
     return {
         "mean": round(difference.mean, 6),
         "interval": clipped(difference.interval),
@@ -292,7 +283,7 @@ def _detectable(evidence: Evidence, today: _Today, metric: Metric, pick: str) ->
     rivals = [name for name in others if len(today.blocks[name]) == most]
     sign = 1.0 if metric.higher_is_better else -1.0
     rival = max(rivals, key=lambda name: (sign * today.standing[name].adjusted, name))
-    found = _versus_pick(evidence, today, metric, rival, pick)
+    found = _versus_pick(evidence, metric, rival, pick)
     if found is None or found["smallest_detectable"] is None:
         return None
     return _Detectable(found["smallest_detectable"], _rows_in_common(today, rival, pick))
