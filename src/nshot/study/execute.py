@@ -18,7 +18,7 @@ from nshot.study.plan import Contender, Skipped
 from nshot.study.process import OutOfTimeError
 from nshot.study.racing import RISK, Judge
 from nshot.study.spec import RunSpec
-from nshot.study.timing import Duration, Timing, duration_of
+from nshot.study.timing import Duration, Timing, duration_of, work_of
 from nshot.study.watch import Watch
 from nshot.study.worker import Fit, Fitted, WouldTakeLongerError
 
@@ -304,9 +304,9 @@ class Execution:
 
     def _relative_seconds(self, contender: Contender) -> float:
         """Return how long a run on all rows takes beside those of the others."""
-        whole, method = self._design.n_train, contender.method
+        whole = self._design.n_train
         expected = self.expected_seconds(contender, whole)
-        return max(1e-3, expected if expected is not None else method.relative_cost * method.planned_examples(whole))
+        return max(1e-3, expected if expected is not None else work_of(contender, whole))
 
     def _repeated(self, race: _Race, judge: Judge, *, rounds: int) -> None:
         """Repeat the contenders at all rows, round by round, until they are settled or have had so many draws."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,12 +41,12 @@ class Timing:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[int, Duration]] = {}
-        self._work: dict[str, Callable[[int], float]] = {}
+        self._contenders: dict[str, Contender] = {}
 
     def remember(self, contender: Contender, n_labels: int, duration: Duration) -> None:
         """Take what a fit on `n_labels` took."""
         self._known.setdefault(contender.name, {})[n_labels] = duration
-        self._work[contender.name] = _work_of(contender)
+        self._contenders[contender.name] = contender
 
     def is_known(self, contender: Contender) -> bool:
         """Return whether a fit of this candidate tells how long another one takes."""
@@ -60,25 +59,24 @@ class Timing:
         proportion to their work.
         """
         own = self._known.get(contender.name)
-        work = _work_of(contender)(n_labels)
+        work = work_of(contender, n_labels)
         if own:
             if n_labels in own:
                 return _ROUNDING_UP * own[n_labels].total
             nearest = min(own, key=lambda n: abs(n - n_labels))
-            grown = work / max(1.0, _work_of(contender)(nearest))
+            grown = work / max(1.0, work_of(contender, nearest))
             return _ROUNDING_UP * (own[nearest].around + own[nearest].training * grown)
         others = [
-            (duration.around, duration.training / work_of(n))
-            for name, work_of in self._work.items()
+            (duration.around, duration.training / done)
+            for name, other in self._contenders.items()
             for n, duration in self._known[name].items()
-            if work_of(n) > 0
+            if (done := work_of(other, n)) > 0
         ]
         if not others:
             return None
         return _ROUNDING_UP * (median(around for around, _ in others) + median(rate for _, rate in others) * work)
 
 
-def _work_of(contender: Contender) -> Callable[[int], float]:
+def work_of(contender: Contender, n_labels: int) -> float:
     """Return how much work a fit is, in training examples of full fine-tuning."""
-    method = contender.method
-    return lambda n: method.relative_cost * method.planned_examples(n)
+    return contender.method.relative_cost * contender.method.planned_examples(n_labels)
