@@ -126,10 +126,10 @@ class Method(Spec):
             missing = needs.abilities - backbone.abilities
             if missing:
                 return f"{name} needs a backbone that {_listed(missing)}; {backbone.ref.name} does not."
-            if needs.label_names and backbone.modality != "text":
+            if needs.label_names and "text" not in backbone.modalities:
                 return (
-                    f"{name} reads the label names, and {backbone.ref.name} takes {backbone.modality} examples only. "
-                    "Use a backbone that takes texts."
+                    f"{name} reads the label names, and {backbone.ref.name} takes {_listed(backbone.modalities)} "
+                    "examples only. Use a backbone that takes texts."
                 )
         return None
 
@@ -151,7 +151,7 @@ class Method(Spec):
             )
         if len(train) and train.targets is None:
             raise DataError(f"{self.method_name()} learns from labelled examples; {train.name} has no labels.")
-        readable = self.needs.modalities if backbone is None else frozenset({backbone.modality})
+        readable = self.needs.modalities if backbone is None else backbone.modalities
         if len(train) and train.modality not in readable:
             raise DataError(
                 f"{self.method_name()} was to read {', '.join(sorted(readable))} examples; "
@@ -188,5 +188,5 @@ class Method(Spec):
         raise NotImplementedError
 
 
-def _listed(abilities: frozenset[Ability]) -> str:
-    return " and ".join(sorted(ability.value for ability in abilities))
+def _listed(names: frozenset[Ability] | frozenset[str]) -> str:
+    return " and ".join(sorted(str(name) for name in names))

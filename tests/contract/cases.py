@@ -20,7 +20,9 @@ from nshot.backbones import fake
 from nshot.core import (
     Backbone,
     BackboneRef,
+    Conversation,
     Dataset,
+    Decoding,
     Embeds,
     FitContext,
     Generates,
@@ -205,10 +207,24 @@ SAMPLES: dict[tuple[TaskKind, str], Sample] = {
         _ODD_TEXTS,
     ),
     (TaskKind.GENERATE, "text"): Sample(
-        Task(TaskKind.GENERATE, metric="rouge_l"),
-        Dataset(list(_CARD), targets=[f"We have blocked card {i}." for i in range(len(_CARD))]),
+        Task(TaskKind.GENERATE, metric="token_f1"),
+        Dataset(list(_CARD), targets=[(f"We have blocked card {i}.",) for i in range(len(_CARD))]),
         _NEW_TEXTS,
         _ODD_TEXTS,
+    ),
+    (TaskKind.GENERATE, "conversation"): Sample(
+        Task(TaskKind.GENERATE, metric="token_f1", instruction="Answer the customer in one sentence."),
+        Dataset(
+            [Conversation.asking(text) for text in _CARD],
+            "conversation",
+            targets=[(f"We have blocked card {i}.", f"Card {i} is blocked.") for i in range(len(_CARD))],
+        ),
+        (
+            *(Conversation.asking(text) for text in _NEW_TEXTS[:4]),
+            Conversation.asking(_NEW_TEXTS[5], "You work for a bank."),
+            Conversation.asking("my card is lost").answered("Which one?").then("the blue one"),
+        ),
+        tuple(Conversation.asking(text) for text in _ODD_TEXTS),
     ),
     (TaskKind.REGRESS, "text"): Sample(
         Task(TaskKind.REGRESS, metric="mae"),
@@ -314,7 +330,7 @@ def _cases() -> Iterator[Case]:
                 continue
             for backbone in BACKBONES:
                 opened = fake.open(BackboneRef(backbone))
-                if opened.modality == modality and kind().supports(sample.task, opened) is None:
+                if modality in opened.modalities and kind().supports(sample.task, opened) is None:
                     yield Case(name, task_kind, modality, backbone)
 
 
@@ -358,7 +374,7 @@ def state_bytes(state: State) -> tuple[str, tuple[Any, ...], tuple[Any, ...]]:
 def backbone_bytes(backbone: Backbone | None) -> bytes:
     """Return everything that can be observed of a backbone."""
     digest = hashlib.sha256(repr(backbone.ref if backbone else None).encode())
-    probes = _NEW_ROWS if backbone is not None and backbone.modality == "row" else _NEW_TEXTS
+    probes = _NEW_ROWS if backbone is not None and "row" in backbone.modalities else _NEW_TEXTS
     if isinstance(backbone, Embeds):
         digest.update(backbone.embed(probes).tobytes())
     if isinstance(backbone, Trains):
@@ -367,7 +383,7 @@ def backbone_bytes(backbone: Backbone | None) -> bytes:
     if isinstance(backbone, Scores):
         digest.update(backbone.score(probes, ["card", "rate"]).tobytes())
     if isinstance(backbone, Generates):
-        digest.update(repr(backbone.generate(probes, seed=0, max_new_tokens=5)).encode())
+        digest.update(repr(backbone.generate(probes, Decoding(max_new_tokens=5))).encode())
     return digest.digest()
 
 

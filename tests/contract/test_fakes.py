@@ -15,12 +15,14 @@ from nshot.core import (
     Backbone,
     BackboneRef,
     DataError,
+    Decoding,
     Embeds,
     Generates,
     ModelError,
     Scores,
     TaskKind,
     Trains,
+    Written,
 )
 
 every_fake = pytest.mark.parametrize("name", BACKBONES)
@@ -72,7 +74,7 @@ def test_opening_refuses_other_weights_and_suggests_the_nearest_name() -> None:
 @pytest.mark.parametrize("name", ["fake/text-encoder", "fake/rows"])
 def test_a_vector_does_not_depend_on_the_batch(name: str) -> None:
     backbone = opened(name)
-    sample = SAMPLES[TaskKind.CLASSIFY, backbone.modality]
+    sample = SAMPLES[TaskKind.CLASSIFY, *backbone.modalities]
     examples = [*sample.new, *sample.odd]
     together = backbone.embed(examples)
     assert together.shape == (len(examples), backbone.width)
@@ -126,8 +128,8 @@ def test_a_random_module_follows_its_seed_only() -> None:
 def test_the_generator_copies_the_output_of_the_nearest_worked_example() -> None:
     prompt = "Input: lost card\nOutput: block it\nInput: bad rate\nOutput: wait a day\nInput: my card is lost\nOutput:"
     backbone = opened("fake/generator")
-    assert backbone.generate([prompt, prompt], seed=0, max_new_tokens=9) == ["block it"] * 2
-    assert backbone.generate([prompt], seed=0, max_new_tokens=1) == ["block"]
+    assert backbone.generate([prompt, prompt], Decoding(max_new_tokens=9)) == [Written("block it", True, 3)] * 2
+    assert backbone.generate([prompt], Decoding(max_new_tokens=1)) == [Written("block", False, 1)]
 
 
 def test_words_of_the_text_are_likelier_continuations() -> None:

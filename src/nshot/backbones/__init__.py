@@ -33,6 +33,8 @@ def open_backbone(
 ) -> Backbone:
     """Open a pre-trained model; reads its settings only, its weights when they are first used.
 
+    The architecture in its settings decides what it is: a text encoder, or a decoder that writes.
+
     Args:
         ref: A name (see `known`), a local folder, a hub id, or a reference that pins revision and weights.
         cache: Where vectors are kept between runs; None to compute them every time.

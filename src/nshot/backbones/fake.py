@@ -19,19 +19,26 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nshot.core import (
+    ASSISTANT,
+    USER,
     Ability,
     Backbone,
     BackboneRef,
+    Conversation,
     DataError,
+    Decoding,
     Example,
+    Message,
     ModelError,
     PrefixShape,
     Vocabulary,
+    Written,
+    as_conversation,
     closest,
 )
 
@@ -85,7 +92,7 @@ class FakeTextEncoder:
     """
 
     ID = "fake/text-encoder"
-    modality = "text"
+    modalities = frozenset({"text"})
     abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
     width = _TEXT_WIDTH
     prefix_shape = PrefixShape(layers=1, heads=1, hidden=_TEXT_WIDTH, longest=_MOST_TOKENS)
@@ -238,7 +245,7 @@ class FakeRows:
     """
 
     ID = "fake/rows"
-    modality = "row"
+    modalities = frozenset({"row"})
     abilities = frozenset({Ability.EMBEDS})
     width = _ROW_WIDTH
 
@@ -269,45 +276,78 @@ class FakeRows:
 
 
 class FakeGenerator:
-    """Answers a prompt from the worked examples inside it.
+    """Answers from the worked examples that it is shown.
 
-    A prompt is a text with worked examples as pairs of lines ``Input: ...`` and ``Output: ...`` and a last
-    ``Input: ...``. The answer is the output of the worked example whose input shares the largest part of its words
-    with the last input; with no worked example it is the last input itself.
+    Worked examples are the earlier turns of a conversation, what a user said with what the assistant answered; inside a
+    text they are pairs of lines ``Input: ...`` and ``Output: ...`` before a last ``Input: ...``. The answer is that of
+    the worked example whose input shares the largest part of its words with the last input; with no worked example it
+    is the last input itself. A word is a token.
     """
 
     ID = "fake/generator"
-    modality = "text"
+    modalities = frozenset({"text", "conversation"})
     abilities = frozenset({Ability.GENERATES, Ability.SCORES})
+    longest = _MOST_TOKENS
 
     @property
     def ref(self) -> BackboneRef:
         """Return the reference."""
         return BackboneRef(self.ID, sha256=hashlib.sha256(self.ID.encode()).hexdigest())
 
-    def generate(self, examples: Sequence[Example], *, seed: int, max_new_tokens: int) -> list[str]:
-        """Return one answer per prompt, at most `max_new_tokens` words long; `seed` decides between equally near ones.
+    def prompt_tokens(self, examples: Sequence[Example], *, before: Sequence[Message] = ()) -> list[int]:
+        """Return the number of words of each example with what stands before it."""
+        return [sum(len(message.content.split()) for message in _turns(example, before)) for example in examples]
+
+    def generate(
+        self, examples: Sequence[Example], decoding: Decoding, *, before: Sequence[Message] = ()
+    ) -> list[Written]:
+        """Return one answer per example; ``decoding.seed`` decides between equally near worked examples.
 
         Raises:
-            DataError: An example is not a text.
+            DataError: An example is neither a text nor a conversation, or is too long.
         """
-        return [_answer(_text(prompt), seed, max_new_tokens) for prompt in examples]
+        for position, size in enumerate(self.prompt_tokens(examples, before=before)):
+            if size >= self.longest:
+                raise DataError(
+                    f"Example {position + 1} has {size} tokens, and {self.ref.name} takes {self.longest}, answer "
+                    "included. Shorten it, or show fewer examples before it."
+                )
+        return [_answer(_turns(example, before), decoding) for example in examples]
 
-    def score(self, examples: Sequence[Example], continuations: Sequence[str]) -> np.ndarray:
-        """Return log-probabilities, float32, shape (n, continuations): a word that stands in the text is likelier.
+    def stream(self, example: Example, decoding: Decoding, *, before: Sequence[Message] = ()) -> Iterator[str]:
+        """Yield the answer word by word."""
+        words = self.generate([example], decoding, before=before)[0].text.split(" ")
+        yield words[0]
+        yield from (f" {word}" for word in words[1:])
+
+    def score(
+        self, examples: Sequence[Example], continuations: Sequence[str], *, before: Sequence[Message] = ()
+    ) -> np.ndarray:
+        """Return log-probabilities, float32, shape (n, continuations): a word that was said is likelier.
 
         Raises:
-            DataError: An example is not a text.
+            DataError: An example is neither a text nor a conversation.
         """
         import numpy as np
 
         scores = np.zeros((len(examples), len(continuations)), dtype=np.float32)
-        wanted = [_words(continuation) for continuation in continuations]
-        for row, text in enumerate(examples):
-            present = frozenset(_words(_text(text)))
-            for column, words in enumerate(wanted):
-                scores[row, column] = sum(math.log(0.5 if word in present else 0.01) for word in words)
+        for row, example in enumerate(examples):
+            present = _said(example, before)
+            for column, continuation in enumerate(continuations):
+                scores[row, column] = _log_probability(continuation, present)
         return scores
+
+    def likelihoods(
+        self, examples: Sequence[Example], answers: Sequence[str], *, before: Sequence[Message] = ()
+    ) -> np.ndarray:
+        """Return log-probability and number of words of each example's answer, float64, shape (n, 2)."""
+        import numpy as np
+
+        rows = [
+            (_log_probability(answer, _said(example, before)), len(_words(answer)) + 1)
+            for example, answer in zip(examples, answers, strict=True)
+        ]
+        return np.array(rows, dtype=np.float64).reshape(len(examples), 2)
 
 
 class FakeRemote(FakeGenerator):
@@ -326,22 +366,50 @@ class _Worked(NamedTuple):
     output: str
 
 
-def _answer(prompt: str, seed: int, most_words: int) -> str:
+def _turns(example: Example, before: Sequence[Message]) -> tuple[Message, ...]:
+    if not isinstance(example, str | Conversation):
+        raise DataError(
+            f"A text or a conversation was expected, {type(example).__name__} was found. Turn every example into one."
+        )
+    return as_conversation(example, before).messages
+
+
+def _said(example: Example, before: Sequence[Message]) -> frozenset[str]:
+    return frozenset(word for message in _turns(example, before) for word in _words(message.content))
+
+
+def _log_probability(answer: str, present: frozenset[str]) -> float:
+    return sum(math.log(0.5 if word in present else 0.01) for word in _words(answer))
+
+
+def _worked_in(text: str) -> tuple[list[_Worked], str]:
+    """Return the worked examples inside a text, and its last input."""
     worked: list[_Worked] = []
-    question = prompt
-    for line in prompt.splitlines():
+    question = text
+    for line in text.splitlines():
         if line.startswith("Input:"):
             question = line.removeprefix("Input:").strip()
         elif line.startswith("Output:") and (output := line.removeprefix("Output:").strip()):
             worked.append(_Worked(frozenset(_words(question)), output))
+    return worked, question
+
+
+def _answer(turns: Sequence[Message], decoding: Decoding) -> Written:
+    worked, question = _worked_in(turns[-1].content if turns else "")
+    for said, answered in pairwise(turns):
+        if said.role == USER and answered.role == ASSISTANT:
+            worked.append(_Worked(frozenset(_words(said.content)), answered.content))
     asked = frozenset(_words(question))
 
     def nearness(example: _Worked) -> tuple[float, bytes]:
         shared = len(asked & example.words) / max(1, len(asked | example.words))
-        return shared, _digest(f"{seed} {example.output}", 8)
+        return shared, _digest(f"{decoding.seed} {example.output}", 8)
 
-    answer = max(worked, key=nearness).output if worked else question
-    return " ".join(answer.split()[:most_words])
+    answer = (max(worked, key=nearness).output if worked else question).split()
+    kept = answer[: decoding.max_new_tokens]
+    # The end is a token as well: an answer that fills all the room did not get to it.
+    stopped = len(answer) < decoding.max_new_tokens
+    return Written(" ".join(kept), stopped, len(kept) + stopped)
 
 
 def _text_weights() -> dict[str, np.ndarray]:

@@ -27,9 +27,9 @@ class NumberRows:
         return BackboneRef("number-rows", revision=str(self._width))
 
     @property
-    def modality(self) -> str:
+    def modalities(self) -> frozenset[str]:
         """Return ``row``."""
-        return "row"
+        return frozenset({"row"})
 
     @property
     def abilities(self) -> frozenset[Ability]:

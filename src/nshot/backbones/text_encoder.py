@@ -47,7 +47,7 @@ _SPLIT_WINDOW = 1024
 class TextEncoder:
     """A text encoder: embeds texts, and hands out its network for training."""
 
-    modality = "text"
+    modalities = frozenset({"text"})
     abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
 
     def __init__(

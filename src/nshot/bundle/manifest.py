@@ -52,6 +52,7 @@ class TaskRecord(Spec):
     metric: str
     unit: str = "rows"
     names_say_something: bool = True
+    instruction: str = ""
 
     @model_validator(mode="after")
     def _labels_are_consistent(self) -> Self:
@@ -72,12 +73,21 @@ class TaskRecord(Spec):
                 "metric": task.metric,
                 "unit": task.unit,
                 "names_say_something": task.names_say_something,
+                "instruction": task.instruction,
             }
         )
 
     def task(self) -> Task:
         """Return the task that was recorded."""
-        return Task(self.kind, self.labels, self.descriptions, self.metric, self.unit, self.names_say_something)
+        return Task(
+            self.kind,
+            self.labels,
+            self.descriptions,
+            self.metric,
+            self.unit,
+            self.names_say_something,
+            self.instruction,
+        )
 
 
 class BackboneRecord(Spec):

@@ -4,6 +4,7 @@ from nshot.core.backbone import (
     Ability,
     Backbone,
     BackboneRef,
+    Decoding,
     Embeds,
     Generates,
     Prefixes,
@@ -12,11 +13,16 @@ from nshot.core.backbone import (
     Scores,
     Split,
     Splits,
+    Streams,
+    TokenisedText,
     Trains,
+    TrainsToWrite,
     Vocabulary,
+    Written,
 )
 from nshot.core.check import Check, Severity
 from nshot.core.context import FitContext, Progress, Track, silent, untracked
+from nshot.core.conversation import ASSISTANT, ROLES, SYSTEM, TOOL, USER, Conversation, Message, as_conversation
 from nshot.core.dataset import Dataset, Example, Selection
 from nshot.core.errors import (
     CheckFailedError,
@@ -35,20 +41,27 @@ from nshot.core.errors import (
     closest,
 )
 from nshot.core.needs import Family, Needs, TakesIn
-from nshot.core.prediction import Growable, Prediction, Predictor, Span, State
+from nshot.core.prediction import Growable, Prediction, Predictor, Span, State, Writer
 from nshot.core.run import Candidate, Cost, Interval, Run, RunStatus
 from nshot.core.task import Task, TaskKind
 
 __all__ = [
+    "ASSISTANT",
+    "ROLES",
+    "SYSTEM",
+    "TOOL",
+    "USER",
     "Ability",
     "Backbone",
     "BackboneRef",
     "Candidate",
     "Check",
     "CheckFailedError",
+    "Conversation",
     "Cost",
     "DataError",
     "Dataset",
+    "Decoding",
     "Embeds",
     "EnvironmentProblem",
     "Example",
@@ -58,6 +71,7 @@ __all__ = [
     "Growable",
     "Interrupted",
     "Interval",
+    "Message",
     "MissingExtraError",
     "ModelError",
     "Needs",
@@ -80,15 +94,21 @@ __all__ = [
     "Split",
     "Splits",
     "State",
+    "Streams",
     "TakesIn",
     "Task",
     "TaskKind",
+    "TokenisedText",
     "Track",
     "TrainingError",
     "Trains",
+    "TrainsToWrite",
     "UnsupportedError",
     "UsageProblem",
     "Vocabulary",
+    "Writer",
+    "Written",
+    "as_conversation",
     "closest",
     "silent",
     "untracked",

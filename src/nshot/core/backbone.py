@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from nshot.core.conversation import Message
 from nshot.core.dataset import Example
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Backbone(Protocol):
         """Which model this is, with the hash of its weights."""
 
     @property
-    def modality(self) -> str:
-        """The modality of the examples it takes (`Dataset.modality`)."""
+    def modalities(self) -> frozenset[str]:
+        """The modalities of the examples it takes (`Dataset.modality`)."""
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -81,20 +82,152 @@ class Embeds(Protocol):
         """Return one float32 vector per example, shape (n, width), each independent of the others."""
 
 
-@runtime_checkable
-class Scores(Protocol):
-    """Says how likely given continuations are."""
+@dataclass(frozen=True)
+class Decoding:
+    """How an answer is written.
 
-    def score(self, examples: Sequence[Example], continuations: Sequence[str]) -> np.ndarray:
-        """Return log-probabilities, shape (n examples, n continuations), float32."""
+    Attributes:
+        max_new_tokens: The longest answer in tokens.
+        temperature: 0: always the likeliest token; otherwise what logits are divided by before a token is drawn.
+        top_p: Only the likeliest tokens that together have this probability are drawn from.
+        stop: Texts at whose first occurrence an answer ends; they are no part of it.
+        seed: The only source of chance.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Written:
+    """An answer that a model wrote.
+
+    Attributes:
+        text: Without the tokens that end it.
+        stopped: It ended by itself or at a stop text, not at the longest length.
+        tokens: How many tokens were written, the one that ends it included.
+    """
+
+    text: str
+    stopped: bool
+    tokens: int
 
 
 @runtime_checkable
 class Generates(Protocol):
-    """Writes text."""
+    """Writes answers to examples: texts or conversations.
 
-    def generate(self, examples: Sequence[Example], *, seed: int, max_new_tokens: int) -> list[str]:
-        """Return one text per example."""
+    Every function takes ``before``: turns that stand before all of the examples, such as worked examples. They are
+    read once, however many examples follow.
+    """
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that it takes in, answer included; None where nobody says."""
+
+    def prompt_tokens(self, examples: Sequence[Example], *, before: Sequence[Message] = ()) -> list[int]:
+        """Return how many tokens each example has as the model reads it; an estimate where it cannot be counted."""
+
+    def generate(
+        self, examples: Sequence[Example], decoding: Decoding, *, before: Sequence[Message] = ()
+    ) -> list[Written]:
+        """Return one answer per example, each independent of the others.
+
+        Raises:
+            DataError: An example leaves no room for an answer; the message says which and how long it is.
+        """
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """Writes an answer piece by piece."""
+
+    def stream(self, example: Example, decoding: Decoding, *, before: Sequence[Message] = ()) -> Iterator[str]:
+        """Yield the answer in pieces, which joined are what `Generates.generate` would return."""
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Says how likely given answers are."""
+
+    def score(
+        self, examples: Sequence[Example], continuations: Sequence[str], *, before: Sequence[Message] = ()
+    ) -> np.ndarray:
+        """Return the log-probability (nats, summed over tokens) of each continuation, shape (n, k), float32.
+
+        A continuation is the beginning of an answer: that it ends there is not part of its probability.
+        """
+
+    def likelihoods(
+        self, examples: Sequence[Example], answers: Sequence[str], *, before: Sequence[Message] = ()
+    ) -> np.ndarray:
+        """Return of each example's own answer, with its end: log-probability (nats) and number of tokens.
+
+        Args:
+            examples: n examples.
+            answers: n answers.
+            before: As in `Generates`.
+
+        Returns:
+            Shape (n, 2), float64.
+        """
+
+
+@dataclass(frozen=True)
+class TokenisedText:
+    """A text as a decoder trains on it.
+
+    Attributes:
+        ids: Its tokens.
+        learnt: For each token, whether it is to be predicted: those of answers, and the one that ends an answer.
+    """
+
+    ids: tuple[int, ...]
+    learnt: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@runtime_checkable
+class TrainsToWrite(Protocol):
+    """A decoder that hands out its network for training and takes trained weights back."""
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that it takes in."""
+
+    def causal_module(self) -> torch.nn.Module:
+        """Return a fresh copy of the network, float32, training mode off: a causal language model of transformers.
+
+        ``module(input_ids, ...)`` returns an object with ``logits``. Changing it never changes the backbone.
+        """
+
+    def random_causal_module(self, seed: int) -> torch.nn.Module:
+        """Return the same architecture with freshly initialised weights."""
+
+    def conversations(
+        self, examples: Sequence[Example], answers: Sequence[str], *, every_answer: bool = False
+    ) -> list[TokenisedText]:
+        """Return each example with its answer in the model's own chat format.
+
+        Args:
+            examples: n texts or conversations.
+            answers: n answers.
+            every_answer: Earlier answers of the assistant in a conversation are learnt too, not only the last one.
+        """
+
+    def plain_texts(self, texts: Sequence[str]) -> list[TokenisedText]:
+        """Return texts as they are, each with the token that ends it; everything is learnt. None is cut."""
+
+    def rewritten(self, weights: Mapping[str, np.ndarray]) -> Backbone:
+        """Return a backbone of the same kind (`Generates`, `Scores`) whose network has these weights.
+
+        Names are those of `causal_module`; those that are absent keep the pre-trained value.
+        """
 
 
 @runtime_checkable

@@ -50,7 +50,8 @@ class Dataset:
         examples: n inputs; any sequence, so that a reader can hand over memory-mapped columns.
         modality: ``text``, ``row``, ``image``, ``conversation`` or ``history``.
         targets: n targets, or None where nothing is labelled. A label is a `str`; `tag` has tuples
-            of `str`, `extract` tuples of `Span`, `regress` floats, `generate` texts.
+            of `str`, `extract` tuples of `Span`, `regress` floats. Of `generate` it is a tuple of texts: the row's own
+            answer, from which a fit learns, then other answers that are accepted when it is tested.
         groups: n group keys, or None; examples of one group never straddle a split.
         times: n sortable times, or None.
         name: What people call it, usually the file name.

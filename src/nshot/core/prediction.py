@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from nshot.core.backbone import Decoding
 from nshot.core.dataset import Example
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Prediction:
         texts: n texts (`generate`).
         scores: Shape (n,), float: an anomaly score, higher is stranger (`detect`).
         values: Shape (n,), float (`regress`).
+        stopped: n truths: the text ended by itself, not at the longest length (`generate`).
+        likelihoods: Shape (n, 2), float: the log-probability in nats of the target's first text with its end, and its
+            number of tokens (`generate`); filled in by whoever knows the targets, see `Writer`.
     """
 
     labels: Sequence[Any] | None = None
@@ -40,6 +44,8 @@ class Prediction:
     texts: Sequence[str] | None = None
     scores: np.ndarray | None = None
     values: np.ndarray | None = None
+    stopped: Sequence[bool] | None = None
+    likelihoods: np.ndarray | None = None
 
     def __len__(self) -> int:
         for answers in (self.labels, self.probabilities, self.spans, self.texts, self.scores, self.values):
@@ -72,6 +78,20 @@ class Predictor(Protocol):
 
     def state(self) -> State:
         """Return what `Method.restore` needs to build this predictor again."""
+
+
+@runtime_checkable
+class Writer(Predictor, Protocol):
+    """A predictor that writes texts with a model, and can be talked to."""
+
+    def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray | None:
+        """Return log-probability (nats) and number of tokens of each example's answer with its end, shape (n, 2).
+
+        None: the model does not tell.
+        """
+
+    def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:
+        """Yield the answer to one example in pieces."""
 
 
 @runtime_checkable

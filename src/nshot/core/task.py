@@ -34,6 +34,7 @@ class Task:
         unit: What n counts: rows, sentences, labelled anomalies, interactions per item.
         names_say_something: Whether the label names carry meaning (``0``/``1`` do not), so that a
             method may read them.
+        instruction: What is asked of a language model, in words; empty where nobody said.
     """
 
     kind: TaskKind
@@ -42,6 +43,7 @@ class Task:
     metric: str = "macro_f1"
     unit: str = "rows"
     names_say_something: bool = True
+    instruction: str = ""
 
     def index(self) -> dict[str, int]:
         """Return the column of each label."""

@@ -189,7 +189,7 @@ def _reading(tested: Dataset, rows: NDArray[np.int64], ref: BackboneRef) -> Read
     from nshot.backbones.text_encoder import TextEncoder
 
     encoder = open_backbone(ref)
-    if not isinstance(encoder, TextEncoder) or tested.modality != encoder.modality:
+    if not isinstance(encoder, TextEncoder) or tested.modality not in encoder.modalities:
         return None
     most, prompt = encoder.settings.max_tokens, len(encoder.settings.prompt)
     at = _spread(len(rows), _MOST_TEXTS_READ)
@@ -209,7 +209,7 @@ def _features(evidence: Evidence, data: StudyData, ref: BackboneRef | None, open
     if data.test is None or data.test_groups is None or ref is None:
         return None
     encoder = open_backbone(ref, cache=FeatureCache(), precision=opened.precision)
-    if not isinstance(encoder, TextEncoder) or data.test.modality != encoder.modality:
+    if not isinstance(encoder, TextEncoder) or data.test.modality not in encoder.modalities:
         return None
     draw = evidence.design.draw(0, 0)
     learnt = draw.order[_spread(len(draw.order), _MOST_VECTORS)]

@@ -99,8 +99,8 @@ def contenders(
 def _refusal(method: Method, task: Task, modality: str, backbone: Backbone | None) -> str | None:
     if backbone is None and method.needs.abilities is None and modality not in method.needs.modalities:
         return f"{method.method_name()} reads {', '.join(sorted(method.needs.modalities))}, not {modality}."
-    if backbone is not None and backbone.modality != modality:
-        return f"{backbone.ref.name} reads {backbone.modality}, not {modality}."
+    if backbone is not None and modality not in backbone.modalities:
+        return f"{backbone.ref.name} reads {' and '.join(sorted(backbone.modalities))} examples, not {modality}."
     try:
         return method.supports(task, backbone)
     except NshotError as error:

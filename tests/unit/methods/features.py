@@ -11,7 +11,7 @@ from nshot.core import Ability, BackboneRef, Dataset, FitContext, Task, TaskKind
 class LookedUp:
     """Gives every example the vector written down for it."""
 
-    modality = "text"
+    modalities = frozenset({"text"})
     abilities = frozenset({Ability.EMBEDS})
     ref = BackboneRef("looked-up", sha256="0" * 64)
 

@@ -135,7 +135,7 @@ def test_more_layers_than_there_are_is_told_in_words(tiny) -> None:
 def test_a_backbone_that_cannot_be_cut_is_refused_by_name() -> None:
     class Whole:
         ref = BackboneRef("whole")
-        modality = "text"
+        modalities = frozenset({"text"})
         abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
 
     reason = TopLayers().supports(TASK, Whole())

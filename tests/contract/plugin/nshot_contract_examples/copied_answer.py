@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from nshot.core import (
     Ability,
     Backbone,
     BackboneRef,
     Dataset,
+    Decoding,
     Example,
     Family,
     FitContext,
     Generates,
+    Message,
     ModelError,
     Needs,
     Prediction,
     State,
     Task,
     TaskKind,
+    as_conversation,
 )
 from nshot.spec import Method
 
@@ -50,9 +54,10 @@ class CopiedAnswer(Method):
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> CopiedAnswerPredictor:
-        """Return the prompt."""
+        """Return the worked examples."""
         self.require(task, train, backbone)
-        worked = list(zip(train.examples, train.targets or (), strict=True))[: self.shots]
+        pairs = zip(train.examples, train.targets or (), strict=True)
+        worked = [turn for example, target in islice(pairs, self.shots) for turn in _turns(example, target[0])]
         return CopiedAnswerPredictor(_generating(backbone), _ref(backbone), worked, context.seed, self.max_new_tokens)
 
     def restore(
@@ -60,7 +65,7 @@ class CopiedAnswer(Method):
     ) -> CopiedAnswerPredictor:
         """Return the saved predictor."""
         backbone = open_backbone(BackboneRef.from_json(state.settings["backbone"]))
-        worked = [(str(question), str(answer)) for question, answer in state.settings["worked"]]
+        worked = [Message.from_json(turn) for turn in state.settings["worked"]]
         return CopiedAnswerPredictor(
             _generating(backbone), _ref(backbone), worked, state.settings["seed"], self.max_new_tokens
         )
@@ -72,25 +77,23 @@ class CopiedAnswerPredictor:
 
     model: Generates
     ref: BackboneRef
-    worked: Sequence[tuple[str, str]]
+    worked: Sequence[Message]
     seed: int
     max_new_tokens: int
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return one text per example."""
-        shown = "".join(f"Input: {_line(question)}\nOutput: {_line(answer)}\n" for question, answer in self.worked)
-        prompts = [f"{shown}Input: {_line(example)}\nOutput:" for example in examples]
-        return Prediction(texts=self.model.generate(prompts, seed=self.seed, max_new_tokens=self.max_new_tokens))
+        written = self.model.generate(examples, Decoding(self.max_new_tokens, seed=self.seed), before=self.worked)
+        return Prediction(texts=[answer.text for answer in written], stopped=[answer.stopped for answer in written])
 
     def state(self) -> State:
         """Return the worked examples."""
-        return State(
-            {"backbone": self.ref.as_json(), "worked": [list(pair) for pair in self.worked], "seed": self.seed}
-        )
+        worked = [turn.as_json() for turn in self.worked]
+        return State({"backbone": self.ref.as_json(), "worked": worked, "seed": self.seed})
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())
+def _turns(example: Example, answer: str) -> tuple[Message, ...]:
+    return as_conversation(example).answered(answer).messages
 
 
 def _generating(backbone: Backbone | None) -> Generates:

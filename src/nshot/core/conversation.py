@@ -1,0 +1,102 @@
+"""Conversations: what a language model reads and continues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SYSTEM, USER, ASSISTANT, TOOL = "system", "user", "assistant", "tool"
+ROLES = (SYSTEM, USER, ASSISTANT, TOOL)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: One of `ROLES`.
+        content: What is said; may be empty where `tool_calls` are made.
+        tool_calls: Functions that the assistant calls, as records of OpenAI's form
+            (``{"type": "function", "function": {"name": ..., "arguments": ...}}``).
+        name: Which tool a `TOOL` message is from, or None.
+    """
+
+    role: str
+    content: str
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    name: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record of OpenAI's chat format; what is empty is left out."""
+        record: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            record["tool_calls"] = [dict(call) for call in self.tool_calls]
+        if self.name is not None:
+            record["name"] = self.name
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Message:
+        """Return the message that `as_json` wrote."""
+        return cls(record["role"], record["content"], tuple(record.get("tool_calls", ())), record.get("name"))
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The turns up to an answer that is asked for: an `Example` of the modality ``conversation``.
+
+    Attributes:
+        messages: In order; the last one is no answer of the assistant's.
+        tools: The functions that may be called, as records of OpenAI's form.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def asking(cls, text: str, instruction: str = "") -> Conversation:
+        """Return the conversation that says `text`, with a system message before it where there is an instruction."""
+        said = Message(USER, text)
+        return cls((Message(SYSTEM, instruction), said) if instruction else (said,))
+
+    @property
+    def last(self) -> str:
+        """Return what is to be answered: the content of the last message."""
+        return self.messages[-1].content if self.messages else ""
+
+    def answered(self, answer: str) -> Conversation:
+        """Return the conversation with this answer of the assistant's."""
+        return Conversation((*self.messages, Message(ASSISTANT, answer)), self.tools)
+
+    def then(self, text: str) -> Conversation:
+        """Return the conversation with this as what the user says next."""
+        return Conversation((*self.messages, Message(USER, text)), self.tools)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record ``{"messages": [...], "tools": [...]}``; no tools, no key."""
+        record: dict[str, Any] = {"messages": [message.as_json() for message in self.messages]}
+        return {**record, "tools": [dict(tool) for tool in self.tools]} if self.tools else record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Conversation:
+        """Return the conversation that `as_json` wrote."""
+        messages = tuple(Message.from_json(message) for message in record["messages"])
+        return cls(messages, tuple(record.get("tools", ())))
+
+
+def as_conversation(example: Any, before: Sequence[Message] = ()) -> Conversation:
+    """Return an example of the modality ``text`` or ``conversation`` as the conversation that a model reads.
+
+    Args:
+        example: A text, which becomes what the user says, or a conversation.
+        before: Turns to put before it. There is one system message, at the beginning: the example's own where it has
+            one, otherwise that of `before`.
+    """
+    own = example if isinstance(example, Conversation) else Conversation.asking(example)
+    if not before:
+        return own
+    if own.messages and own.messages[0].role == SYSTEM:
+        earlier = tuple(message for message in before if message.role != SYSTEM)
+        return Conversation((own.messages[0], *earlier, *own.messages[1:]), own.tools)
+    return Conversation((*before, *own.messages), own.tools)
