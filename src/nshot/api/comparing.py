@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,13 +16,16 @@ from nshot import bundle
 from nshot.api.options import part_of, resolved_options
 from nshot.api.reporting import Comparison, write_report
 from nshot.backbones import open_backbone
-from nshot.core import DataError, Severity
+from nshot.core import DataError, Severity, TaskKind
 from nshot.data.options import ReadOptions
 from nshot.study.files import StudyFolder, read_plan
 from nshot.study.options import StudyOptions
 from nshot.study.watch import Unwatched, Watch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nshot.data.reading import Source
     from nshot.evaluation.checks import AuditReport
     from nshot.study.study import Result, Study, StudyData
@@ -174,6 +177,7 @@ def _study_data(inputs: _Inputs, options: CompareOptions) -> StudyData:
 
     source, test, report = inputs.source, inputs.test, inputs.audit
     answered = test or source
+    is_written = source.task.kind == TaskKind.GENERATE
     return StudyData(
         task=source.task,
         train=source.dataset,
@@ -184,7 +188,16 @@ def _study_data(inputs: _Inputs, options: CompareOptions) -> StudyData:
         leaked=report.leaked.tolist(),
         given=tuple(Given(path.stem, read_answers(path, answered, source.task)) for path in options.candidate),
         file_rows=answered.positions,
+        inputs=_inputs_of(answered.dataset.examples) if is_written else None,
     )
+
+
+def _inputs_of(examples: Sequence[Any]) -> NDArray[np.int64]:
+    """Return a number for each example, the same for equal ones, shape (n,)."""
+    import numpy as np
+
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(repr(example), len(known)) for example in examples], dtype=np.int64)
 
 
 def _replayed(data: Any, options: CompareOptions) -> tuple[Any, CompareOptions, list[str] | None]:
@@ -262,6 +275,7 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
             n_test=study.design.n_test,
             target=pick["target"],
         ),
+        modality=inputs.source.dataset.modality,
         text_columns=inputs.source.text_columns,
         label_column=inputs.source.label_column,
         data_name=inputs.source.name,

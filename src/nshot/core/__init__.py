@@ -1,12 +1,16 @@
 """Values and small protocols that every other layer speaks in. Standard library only."""
 
+from nshot.core.addresses import is_loopback
 from nshot.core.backbone import (
+    REMOTE,
     Ability,
     Backbone,
     BackboneRef,
+    Computes,
     Decoding,
     Embeds,
     Generates,
+    HandsOver,
     Prefixes,
     PrefixShape,
     ReadsTokens,
@@ -47,6 +51,7 @@ from nshot.core.task import Task, TaskKind
 
 __all__ = [
     "ASSISTANT",
+    "REMOTE",
     "ROLES",
     "SYSTEM",
     "TOOL",
@@ -57,6 +62,7 @@ __all__ = [
     "Candidate",
     "Check",
     "CheckFailedError",
+    "Computes",
     "Conversation",
     "Cost",
     "DataError",
@@ -69,6 +75,7 @@ __all__ = [
     "FitContext",
     "Generates",
     "Growable",
+    "HandsOver",
     "Interrupted",
     "Interval",
     "Message",
@@ -110,6 +117,7 @@ __all__ = [
     "Written",
     "as_conversation",
     "closest",
+    "is_loopback",
     "silent",
     "untracked",
 ]

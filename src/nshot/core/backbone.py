@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import torch
 
 
+REMOTE = "openai:"
+"""How the id of a model behind an address that speaks OpenAI's protocol begins."""
+
+
 class Ability(StrEnum):
     """What a backbone instance can do; each has a protocol of the same name."""
 
@@ -29,7 +33,8 @@ class BackboneRef:
     """Which pre-trained model: enough to open exactly the same weights again.
 
     Attributes:
-        id: A name (``all-MiniLM-L6-v2``), a hub id (``org/model``) or a local folder.
+        id: A name (``all-MiniLM-L6-v2``), a hub id (``org/model``), a local folder, or a model behind an address
+            (``openai:MODEL``, ``openai:MODEL@http://host:port/v1``).
         revision: Hub commit, or None for what has none.
         sha256: Hash of the weights file, or None before it was opened.
     """
@@ -40,8 +45,14 @@ class BackboneRef:
 
     @property
     def name(self) -> str:
-        """Return the short name shown to people: the last part of the id."""
-        return self.id.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        """Return the short name shown to people: the last part of the id; of a remote model, without its address."""
+        model = self.id.removeprefix(REMOTE).partition("@http")[0] if self.is_remote else self.id
+        return model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether the model is behind an address, so that what it reads leaves this process."""
+        return self.id.startswith(REMOTE)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> BackboneRef:
@@ -68,6 +79,19 @@ class Backbone(Protocol):
     @property
     def abilities(self) -> frozenset[Ability]:
         """What this instance can really do."""
+
+
+@runtime_checkable
+class Computes(Protocol):
+    """Computes on this machine."""
+
+    @property
+    def device(self) -> str:
+        """The torch device that computes."""
+
+    @property
+    def precision(self) -> str:
+        """The number format that computes: ``fp32`` or ``bf16``."""
 
 
 @runtime_checkable
@@ -228,6 +252,22 @@ class TrainsToWrite(Protocol):
 
         Names are those of `causal_module`; those that are absent keep the pre-trained value.
         """
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A decoder that can be written as a model folder which the transformers library opens."""
+
+    def model_files(self) -> Mapping[str, bytes]:
+        """Return what stands beside the weights, by the file names of transformers: what `State.blobs` may hold.
+
+        ``config.json`` (whose ``dtype`` is float32, as `model_weights` are), ``generation_config.json``, the
+        tokenizer's files, and ``chat_template.jinja`` also where the model came without one: the format that this
+        backbone puts conversations in, so that other programs do the same.
+        """
+
+    def model_weights(self) -> Mapping[str, np.ndarray]:
+        """Return all weights, float32, under the names of `TrainsToWrite.causal_module`; of tied ones the first."""
 
 
 @runtime_checkable

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nshot.core import DataError, Task, closest
+from nshot.core import DataError, Prediction, Task, closest
 from nshot.data.options import ReadOptions
 from nshot.data.reading import Source
 
 _NAMES = ("prediction", "predicted", "predicted_label", "answer", "output")
 
 
-def read_answers(path: Path, rows_of: Source, task: Task) -> list[str]:
-    """Return one label for each labelled row of `rows_of`, in its order.
+def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
+    """Return one answer for each labelled row of `rows_of`, in its order: labels, or texts where the task has none.
 
     Args:
         path: A table with a row per row of that file, in the same order, and a column ``prediction`` (or named like the
@@ -39,6 +39,8 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> list[str]:
             f"{path} has {len(answers):,} answers for the {rows_of.rows:,} rows of {rows_of.name}; "
             "expected one per row, in the same order."
         )
+    if not task.labels:
+        return Prediction(texts=[answers[row] or "" for row in rows_of.positions])
     known = set(task.labels)
     for row in rows_of.positions:
         if answers[row] not in known:
@@ -46,4 +48,4 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> list[str]:
                 f"{path} answers {answers[row]!r:.60} in row {row + 1}, which is no label of {rows_of.name}."
                 f"{closest(str(answers[row]), known)}"
             )
-    return [str(answers[row]) for row in rows_of.positions]
+    return Prediction(labels=[str(answers[row]) for row in rows_of.positions])

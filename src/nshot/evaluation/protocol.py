@@ -7,7 +7,7 @@ Three designs (`Design.kind`):
 * ``kfold``: fewer rows; repeated grouped, stratified k-fold.
 
 Within each draw (a repeat, and in k-fold a fold of it) the training rows stand in one random order: first one row of
-every class, then as they come. The training subset of size n is the first n of that order, for every candidate, so that
+every class (where answers are classes), then as they come. The training subset of size n is the first n of that order, for every candidate, so that
 subsets are nested and comparisons are paired.
 """
 
@@ -105,11 +105,12 @@ def per_class_ladder(classes: int, n_train: int) -> tuple[int, ...]:
 
 
 def design(
-    targets: Sequence[str],
+    targets: Sequence[str] | None,
     groups: NDArray[np.int64],
     *,
     seed: int,
     trainable: Positions | None = None,
+    testable: Positions | None = None,
     n_given_test: int | None = None,
     repeats: int | None = None,
     sizes: Sequence[int] | None = None,
@@ -118,10 +119,11 @@ def design(
     """Divide n labelled rows into draws.
 
     Args:
-        targets: n labels.
+        targets: n labels; None where answers are no classes.
         groups: n group ids; rows of one group never straddle a split.
         seed: Decides every draw.
         trainable: Positions that may be trained on; None: all.
+        testable: Positions that may be tested (in the given test where there is one); None: all.
         n_given_test: Number of rows of a test that the user gave, or None.
         repeats: Number of repeats; None: the design's default.
         sizes: What to measure on the way to all rows, instead of the default ladder.
@@ -130,16 +132,20 @@ def design(
     Raises:
         DataError: There is nothing that can be both trained on and tested.
     """
-    positions = np.arange(len(targets)) if trainable is None else np.asarray(trainable)
-    codes = np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
-    in_test, n_left = len(targets) - len(positions), len(np.unique(codes[positions]))
-    if in_test and n_left < 2:
-        raise DataError(
-            f"{in_test:,} of the {len(targets):,} rows also stand in the test and are not trained on. What is left has "
-            f"{n_left} labels; expected two or more. Give a test of other rows (--test), or none: then nshot holds "
-            "rows back by itself."
-        )
-    _refuse_hopeless(codes[positions], groups[positions], tested_apart=n_given_test is not None)
+    n = len(groups)
+    positions = np.arange(n) if trainable is None else np.asarray(trainable)
+    codes = _codes(targets, n)
+    if targets is None:
+        _refuse_too_few(groups[positions], n, tested_apart=n_given_test is not None)
+    else:
+        in_test, n_left = n - len(positions), len(np.unique(codes[positions]))
+        if in_test and n_left < 2:
+            raise DataError(
+                f"{in_test:,} of the {n:,} rows also stand in the test and are not trained on. What is left has "
+                f"{n_left} labels; expected two or more. Give a test of other rows (--test), or none: then nshot holds "
+                "rows back by itself."
+            )
+        _refuse_hopeless(codes[positions], groups[positions], tested_apart=n_given_test is not None)
     folds = 1
     if n_given_test is not None:
         kind: Literal["given", "holdout", "kfold"] = "given"
@@ -157,7 +163,7 @@ def design(
             for repeat in range(repeats or REPEATS[kind])
         ]
     draws = tuple(
-        Draw(repeat, fold, _order(codes, train, (seed, repeat, fold), per_class), held)
+        Draw(repeat, fold, _order(codes, train, (seed, repeat, fold), per_class), _tested(held, testable))
         for repeat, division in enumerate(divisions)
         for fold, (train, held) in enumerate(division)
     )
@@ -168,6 +174,31 @@ def design(
     # Today's question is asked at all rows, so they are measured whatever else is.
     rungs = {n_train, *(min(int(n), n_train) for n in sizes or usual)}
     return Design(kind, draws, tuple(sorted(rungs)), n_train, n_test, len(positions), folds, classes)
+
+
+def _codes(targets: Sequence[str] | None, n: int) -> NDArray[np.int64]:
+    """Return the class of each of n rows; all are of one where answers are no classes."""
+    if targets is None:
+        return np.zeros(n, dtype=np.int64)
+    return np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
+
+
+def _tested(held: Positions, testable: Positions | None) -> Positions:
+    return held if testable is None else held[np.isin(held, testable)]
+
+
+def _refuse_too_few(groups: NDArray[np.int64], n: int, *, tested_apart: bool) -> None:
+    found = len(np.unique(groups))
+    if tested_apart and not found:
+        raise DataError(
+            f"All {n:,} rows also stand in the test, so there is nothing to learn from. Give a test of other rows "
+            "(--test), or none: then nshot holds rows back by itself."
+        )
+    if not tested_apart and found < 2 * FOLDS:
+        raise DataError(
+            f"Comparing needs at least {2 * FOLDS} different inputs with an answer, to learn from some and test on "
+            f"others; found {found}. Add rows, or give a test (--test)."
+        )
 
 
 def _refuse_hopeless(codes: NDArray[np.int64], groups: NDArray[np.int64], *, tested_apart: bool) -> None:

@@ -47,9 +47,14 @@ class Metric:
         highest: The largest possible value.
         leave_one_out: ``leave_one_out(statistics)``: the n scores without one example each, where there is a
             formula faster than weighting; None otherwise.
+        point: What people call a point of it: 0.01 of a share, 1 of what goes from 0 to 100.
         effective_rows: How many examples share the weight evenly, as far as one more mistake is concerned: the
             score moves by about 1 / effective rows. None: all of them. Macro averages have fewer, because a
             mistake in a small class costs more.
+        is_quality: A better value is a better answer, so that one may be ranked by it. False for what only informs,
+            such as lengths.
+        signed: ``signed(targets)``: the signature, where the targets decide a part of it, such as how many references
+            there are; None where they do not. See `signature_on`.
     """
 
     name: str
@@ -63,11 +68,18 @@ class Metric:
     ranks: bool = False
     lowest: float = 0.0
     highest: float = 1.0
+    point: float = 0.01
     leave_one_out: Callable[[Array], Array] | None = None
     effective_rows: Callable[[Array], float] | None = None
+    is_quality: bool = True
+    signed: Callable[[Sequence[Any]], str] | None = None
 
     def __str__(self) -> str:
         return self.signature
+
+    def signature_on(self, targets: Sequence[Any]) -> str:
+        """Return the signature of a score on these targets."""
+        return self.signature if self.signed is None else self.signed(targets)
 
     @property
     def bounded(self) -> bool:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nshot.core import Conversation
 from nshot.data.reading import Source
 from nshot.study.files import StudyFolder
 from nshot.study.study import Result, Study
@@ -20,6 +21,9 @@ _EXPLAINED = {
     "macro_f1": "The F1 score of each label (the harmonic mean of precision and recall), averaged so that a rare label "
     "counts as much as a frequent one.",
     "accuracy": "The share of right answers.",
+    "bleu": "The share of words and of runs of two to four words that stand in an accepted answer as well, from 0 to "
+    "100, less for answers that are too short.",
+    "chrf": "How many runs of one to six characters an answer shares with an accepted one, from 0 to 100.",
     "mcc": "The correlation between answers and truth: 0 is chance, 1 is perfect.",
 }
 
@@ -51,8 +55,13 @@ def facts(
         position = mistake["row"]
         mistake["text"] = str(tested.dataset.examples[position])[:_LONGEST_TEXT]
         mistake["row"] = int(tested.positions[position])
+    for written in details.get("texts", {}).get("rows", []):
+        position = written["row"]
+        written["input"] = _readable(tested.dataset.examples[position])
+        written["references"] = [text[:_LONGEST_TEXT] for text in tested.dataset.labelled_targets()[position]]
+        written["row"] = int(tested.positions[position])
     details["suspected_labels"] = _suspected_labels(result, tested)
-    counts = Counter(source.dataset.labelled_targets())
+    counts = Counter(source.dataset.labelled_targets()) if study.task.labels else Counter()
     design = study.design
     details["data"] = {
         "name": source.name,
@@ -110,20 +119,33 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
     ]
 
 
+def _readable(example: Any) -> str:
+    """Return an example as a person reads it: a conversation turn by turn, the roles named where there are several."""
+    if not isinstance(example, Conversation):
+        return str(example)[:_LONGEST_TEXT]
+    turns = example.messages
+    if len(turns) == 1:
+        return turns[0].content[:_LONGEST_TEXT]
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in turns)[-_LONGEST_TEXT:]
+
+
 def _protocol(study: Study, *, has_groups: bool) -> str:
     design = study.design
     grouped = "rows of one group and near-duplicates kept together" if has_groups else "near-duplicates kept together"
     draws, rounds = ("random draw", "round") if design.repeats == 1 else ("random draws", "rounds")
+    of_all = len(study.data.tested)
     if design.kind == "given":
         left_out = len(study.data.leaked)
         leak = f" {left_out:,} of its training rows also stand in the test and were left out." if left_out else ""
-        return (
-            f"Tested on the {design.n_test:,} rows of the given test; "
-            f"{design.repeats} {draws} of the training rows.{leak}"
+        which = (
+            f"the {design.n_test:,} rows" if design.n_test == of_all else f"{design.n_test:,} of the {of_all:,} rows"
         )
+        once = "" if study.data.inputs is None else " (an input is tested once, against all of its answers)"
+        return f"Tested on {which} of the given test{once}; {design.repeats} {draws} of the training rows.{leak}"
     if design.kind == "holdout":
+        in_proportion = ", labels in proportion" if study.task.labels else ""
         return (
-            f"{design.n_test:,} rows held out as test, {grouped}, labels in proportion; "
+            f"{design.n_test:,} rows held out as test, {grouped}{in_proportion}; "
             f"{design.repeats} {draws} of the training rows."
         )
     return (

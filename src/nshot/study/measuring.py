@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nshot.core import BackboneRef, Example, State, Trains
+from nshot.core import BackboneRef, Example, Generates, State, Trains
 
 _ALONE_SECONDS = 0.1
 _FEWEST_ALONE, _MOST_ALONE = 3, 100
@@ -139,9 +139,14 @@ def tokens_per_example(backbone: object, examples: Sequence[Example]) -> float |
     Counted on 256 examples of all lengths. An example longer than the backbone's longest input counts as that: the
     rest of it is not read.
     """
-    if not isinstance(backbone, Trains) or not examples:
+    if not examples:
         return None
-    prepared = backbone.tokenize(_spread(examples, min(_COUNTED_EXAMPLES, len(examples))))
+    counted = _spread(examples, min(_COUNTED_EXAMPLES, len(examples)))
+    if isinstance(backbone, Generates):
+        return sum(backbone.prompt_tokens(counted)) / len(counted)
+    if not isinstance(backbone, Trains):
+        return None
+    prepared = backbone.tokenize(counted)
     return sum(len(item) for item in prepared) / len(prepared)
 
 

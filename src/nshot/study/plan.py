@@ -8,7 +8,7 @@ from typing import Any
 
 from nshot import methods
 from nshot.backbones import DEFAULT, open_backbone
-from nshot.core import Backbone, BackboneRef, Candidate, Family, NshotError, OptionError, Task
+from nshot.core import Ability, Backbone, BackboneRef, Candidate, Family, NshotError, OptionError, Task, TaskKind
 from nshot.evaluation.protocol import Design
 from nshot.spec import Method
 from nshot.study.options import StudyOptions
@@ -74,10 +74,15 @@ def contenders(
     for name in given:
         if name not in wanted:
             raise OptionError(f"An option was set for {name}, which is not compared. Add it: --also {name}.")
+    named = {*options.methods, *options.also}
     found, skipped = [], []
     for name in wanted:
         method = methods.build(name, given.get(name))
+        if name not in named and task.kind not in method.needs.tasks:
+            continue  # made for something else: to leave it out is no news
         for backbone in backbones if method.needs.abilities is not None else [None]:
+            if name not in named and backbone is not None and not _are_made_for_each_other(method, backbone, modality):
+                continue
             candidate = Candidate(
                 method=name,
                 family=method.family,
@@ -90,10 +95,26 @@ def contenders(
                 found.append(Contender(candidate, method))
             else:
                 skipped.append(Skipped(candidate.name, 0, reason))
+    skipped += _without_a_language_model(task, found, backbones)
     if not found:
         why = " ".join(item.reason for item in skipped)
         raise OptionError(f"No method is left to compare. {why}".strip())
     return found, skipped
+
+
+def _are_made_for_each_other(method: Method, backbone: Backbone, modality: str) -> bool:
+    """Return whether a method can do anything with a backbone, and the backbone with the data."""
+    return modality in backbone.modalities and (method.needs.abilities or frozenset()) <= backbone.abilities
+
+
+def _without_a_language_model(task: Task, found: Sequence[Contender], backbones: Sequence[Backbone]) -> list[Skipped]:
+    """Return that a comparison of written answers lacks what most people ask about, where no model was named."""
+    if task.kind != TaskKind.GENERATE or any(Ability.GENERATES in backbone.abilities for backbone in backbones):
+        return []
+    reason = "needs a language model. Name one: --backbone FOLDER, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct."
+    here = {contender.candidate.method for contender in found}
+    wanted = [name for name in methods.names() if methods.get(name).by_default and name not in here]
+    return [Skipped(name, 0, f"{name} {reason}") for name in wanted if task.kind in methods.get(name).needs.tasks]
 
 
 def _refusal(method: Method, task: Task, modality: str, backbone: Backbone | None) -> str | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nshot import metrics
 from nshot.backbones import FeatureCache
 from nshot.backbones.precision import available_threads
-from nshot.core import Check, Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task
+from nshot.core import Check, Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task, TaskKind
 from nshot.evaluation.protocol import Design, design
 from nshot.spec import Method
 from nshot.study import new_labels_record
@@ -25,7 +25,7 @@ from nshot.study.files import StudyFolder
 from nshot.study.findings import Opened, findings
 from nshot.study.ledger import Ledger
 from nshot.study.new_labels import SHARE_OF_COMPARISON, Job, NewLabels, Rehearsal, from_the_start, measured
-from nshot.study.options import StudyOptions
+from nshot.study.options import WRITTEN_TEST_ROWS, StudyOptions
 from nshot.study.plan import Contender, Skipped, contenders, opened, runs_of
 from nshot.study.prior import Prior, shipped
 from nshot.study.process import WorkerProcess
@@ -42,11 +42,11 @@ class Given:
 
     Attributes:
         name: What the leaderboard calls it.
-        labels: One label per row that may be tested.
+        prediction: Its answer to each row that may be tested.
     """
 
     name: str
-    labels: Sequence[str]
+    prediction: Prediction
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class StudyData:
         leaked: Positions of rows of `train` that also stand in `test`; they are not trained on.
         given: Answers of present systems, for the rows of `test` (or of `train`, where there is none).
         file_rows: For each row of `test` (or of `train`, where there is none) its position in the file; None: the same.
+        inputs: Shape (rows of `test`, or of `train`,): which input each row has, where several rows may have the same
+            one with other answers; an input is tested once, at its first row. None: all rows are tested.
     """
 
     task: Task
@@ -74,13 +76,32 @@ class StudyData:
     leaked: Sequence[int] = ()
     given: tuple[Given, ...] = ()
     file_rows: Sequence[int] | None = None
+    inputs: NDArray[np.int64] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Return what a study's folder is recognised by."""
         parts = [self.train.fingerprint, self.test.fingerprint if self.test else "-", *self.task.labels]
         parts += [f"{label}={words}" for label, words in sorted(self.task.descriptions.items())]
+        parts += [f"instruction={self.task.instruction}"] if self.task.instruction else []
         return hashlib.blake2b("\n".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    @property
+    def tested(self) -> Dataset:
+        """Return the rows that may be tested: the given test, or the data itself."""
+        return self.test or self.train
+
+    def testable(self, most: int | None, seed: int) -> NDArray[np.int64] | None:
+        """Return the positions in `tested` that are tested, ascending; None: all.
+
+        Args:
+            most: At most so many, drawn at random.
+            seed: Decides which.
+        """
+        rows = np.arange(len(self.tested)) if self.inputs is None else np.unique(self.inputs, return_index=True)[1]
+        if most is not None and most < len(rows):
+            rows = np.random.default_rng(seed).permutation(rows)[:most]
+        return None if len(rows) == len(self.tested) else np.sort(rows)
 
 
 @dataclass
@@ -183,12 +204,14 @@ class Study:
             listed = ", ".join(metrics.names(data.task.kind))
             raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
         self.task = replace(data.task, metric=self.metric.name)
+        is_written = data.task.kind == TaskKind.GENERATE
         trainable = np.setdiff1d(np.arange(len(data.train)), np.asarray(data.leaked, dtype=np.int64))
         self.design: Design = design(
-            data.train.labelled_targets(),
+            data.train.labelled_targets() if data.task.labels else None,
             data.groups,
             seed=options.seed,
             trainable=trainable,
+            testable=data.testable(options.test_rows or (WRITTEN_TEST_ROWS if is_written else None), options.seed),
             n_given_test=len(data.test) if data.test else None,
             repeats=options.repeats,
             sizes=options.sizes,
@@ -196,7 +219,9 @@ class Study:
         )
         self._new_labels = None
         if options.hold_out_labels is not None:
-            tested, groups = (data.test, data.test_groups) if data.test else (data.train, data.groups)
+            if not data.task.labels:
+                raise OptionError(f"--hold-out-labels needs labels, and the task '{data.task.kind}' has none.")
+            tested, groups = data.tested, data.test_groups if data.test else data.groups
             self._new_labels = NewLabels(
                 data.task,
                 self.design,
@@ -219,7 +244,7 @@ class Study:
             draws={(draw.repeat, draw.fold): (draw.order, draw.test) for draw in self.design.draws},
             backbones=self.backbones,
             metric=self.metric.name,
-            metrics=metrics.names(data.task.kind),
+            metrics=tuple(dict.fromkeys((self.metric.name, *metrics.names(data.task.kind)))),
             cache=FeatureCache().folder,
             precision=options.precision,
             device=options.device,
@@ -343,7 +368,7 @@ class Study:
                 f"No candidate was measured with all {self.design.n_train:,} labels, so there is nothing to pick from. "
                 f"{_reasons(outcome.skipped)} What was run is kept; the same command with more time (--budget) goes on."
             )
-        verdict = conclude(evidence, self.data.task, self.options, self.metric, self._prior)
+        verdict = conclude(evidence, self.task, self.options, self.metric, self._prior)
         result = Result(
             verdict=verdict,
             findings=findings(
@@ -442,13 +467,12 @@ class Study:
 
     def _answered(self, given: Given) -> Mapping[str, Any]:
         """Return per-example statistics of a present system's answers, by metric, for all rows that may be tested."""
-        tested = self.data.test or self.data.train
-        prediction = Prediction(labels=list(given.labels))
+        targets = self.data.tested.labelled_targets()
         found = {}
-        for name in metrics.names(self.data.task.kind):
+        for name in self._setting.metrics:
             metric = metrics.get(name)
-            if metric.unavailable(prediction) is None:
-                found[f"metric.{name}"] = metric.statistics(tested.labelled_targets(), prediction, self.data.task)
+            if metric.unavailable(given.prediction) is None:
+                found[f"metric.{name}"] = metric.statistics(targets, given.prediction, self.data.task)
         return found
 
     # ---------------------------------------------------------------------------------------- the model

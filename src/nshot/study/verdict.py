@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nshot import metrics
-from nshot.core import Cost, Family, Interval, Task
+from nshot.core import Cost, Family, Interval, Task, TaskKind
 from nshot.evaluation.comparison import corrected_score, mean_ranks
 from nshot.evaluation.intervals import Block, Estimate, common_blocks, target_of
 from nshot.metrics import Metric
@@ -22,6 +22,7 @@ from nshot.study.money import Bill, Prices
 from nshot.study.options import StudyOptions
 from nshot.study.pick import Standing, require_one_within_limits, rule, standings
 from nshot.study.prior import PRIOR_BELOW, Kind, Prior, noise, shrinkage
+from nshot.study.written import forgetting_records, texts_record
 
 SCHEMA = 1
 
@@ -120,6 +121,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "schema": SCHEMA,
         "task": task.kind.value,
         "metric": metric.name,
+        "point": metric.point,
         "n_labels": design.n_train,
         "n_test": design.n_test,
         "model_n_labels": None,
@@ -127,7 +129,15 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "because": [
             *words.how_sure(name, picks),
             *words.about_other_data(design.n_rows, name, by_test_alone),
-            *words.because(pick, rows, dict(today.costs), limits=limits, higher_is_better=metric.higher_is_better),
+            *words.because(
+                pick,
+                rows,
+                dict(today.costs),
+                limits=limits,
+                higher_is_better=metric.higher_is_better,
+                point=metric.point,
+                counted="answers" if task.kind == TaskKind.GENERATE else "labels",
+            ),
             *words.about_money(pick, rows, prices, paying),
         ],
         "leaderboard": rows,
@@ -146,6 +156,11 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "training": training_records(evidence),
         **on_the_pick(evidence, task, name),
     }
+    if task.kind == TaskKind.GENERATE:
+        details |= {
+            "texts": texts_record(evidence, metric, name, others),
+            "forgetting": forgetting_records(evidence),
+        }
     return Verdict(record, details, name)
 
 
@@ -242,7 +257,7 @@ def _rows_in_common(today: _Today, name: str, pick: str) -> int:
 
 def _other_scores(evidence: Evidence, task: Task, name: str, n: int) -> dict[str, Any]:
     found = {}
-    for other in metrics.names(task.kind):
+    for other in dict.fromkeys((task.metric, *metrics.names(task.kind))):
         metric = metrics.get(other)
         if evidence.has(name, n, metric):
             estimated = evidence.estimate(name, n, metric)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nshot.study.money import Prices
 
 ALIKE = 0.01
-"""Measured scores that differ by less are called the same where no difference is shown."""
+"""Measured scores that differ by less are called the same where no difference is shown: a point of most metrics."""
 GIVEN = "given"
 """The method of answers that were given, such as a present system's."""
 _MOST_FORBIDDEN = 2
@@ -62,6 +62,8 @@ def because(
     *,
     limits: dict[str, str],
     higher_is_better: bool = True,
+    point: float = ALIKE,
+    counted: str = "labels",
 ) -> list[str]:
     """Return the reasons for the pick, the most telling first.
 
@@ -71,6 +73,8 @@ def because(
         costs: Cost of each candidate at its largest n.
         limits: Candidates that a hard limit forbids, with the reason.
         higher_is_better: Which way the metric goes.
+        point: What people call a point of it: scores within one are called the same where no difference is shown.
+        counted: What n counts.
     """
     name = pick["candidate"]
     others = [row for row in rows if row["candidate"] != name and row["versus_best"] is not None]
@@ -83,20 +87,23 @@ def because(
     asked = [*trained, *cheap[:1], *(row for row in others if row["method"] == GIVEN)]
     told = [*rivals[:2], *(row for row in asked if row not in rivals[:2])]
     sentences = [
-        _against(row, costs[row["candidate"]], costs[name], higher_is_better) for row in told if row["versus_pick"]
+        _against(row, costs[row["candidate"]], costs[name], higher_is_better, point)
+        for row in told
+        if row["versus_pick"]
     ]
     if pick["family"] == Family.BASELINE and (pretrained := [row for row in others if row["backbone"]]):
         sentences[:0] = _adds_nothing(pretrained, is_trained=bool(trained), higher_is_better=higher_is_better)
     sentences += [
-        f"{row['candidate']} was measured with up to {row['n_labels']:,} labels only: {number(row['score'])} "
-        f"{ends(row['interval'])} there. {_promise(row, pick, higher_is_better)}"
+        f"{row['candidate']} was measured with up to {row['n_labels']:,} {counted} only: {number(row['score'])} "
+        f"{ends(row['interval'])} there. {_promise(row, pick, higher_is_better, counted)}"
         for row in rows
         if row["versus_best"] is None and row["family"] == Family.FINE_TUNING
     ]
     zero = next((row for row in others if row["family"] == Family.ZERO_SHOT), None)
     if zero is not None:
         sentences.append(
-            f"Without any label, {zero['candidate']} reaches {number(zero['score'])} {ends(zero['interval'])}."
+            f"Without any {counted.removesuffix('s')}, {zero['candidate']} reaches {number(zero['score'])} "
+            f"{ends(zero['interval'])}."
         )
     counts = next((row for row in others if row["method"] == "tfidf_linear"), None)
     if counts is not None and not counts["distinguishable"] and pick["backbone"]:
@@ -154,7 +161,9 @@ def how_sure(name: str, picks: Mapping[str, float]) -> list[str]:
     ]
 
 
-def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None, higher_is_better: bool) -> str:
+def _against(
+    row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None, higher_is_better: bool, point: float
+) -> str:
     """Say how one candidate stands to the pick; "the same" is what the comparison with the best of all says."""
     best_is_picked = row["versus_best"]["mean"] == row["versus_pick"]["mean"]
     gap = row["versus_best" if best_is_picked else "versus_pick"]
@@ -168,7 +177,7 @@ def _against(row: dict[str, Any], cost: Cost | None, pick_cost: Cost | None, hig
     if quicker:
         longer = f", and fits {quicker} times as fast"
     rows = f"{row['n_compared']:,} test rows"
-    if abs(gap["mean"]) <= ALIKE:
+    if abs(gap["mean"]) <= point:
         return f"{name} scores the same, as far as {rows} can tell ({plus_minus(gap['mean'])} {reach}){longer}."
     which = "lower" if gap["mean"] < 0 else "higher"
     if not higher_is_better:
@@ -252,11 +261,11 @@ def _about(number_of_predictions: float) -> str:
     return f"{float(f'{number_of_predictions:.2g}'):,.0f}"
 
 
-def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool) -> str:
-    """Say what a fine-tuning that was not measured at all labels lets one expect."""
+def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool, counted: str) -> str:
+    """Say what a fine-tuning that was not measured at today's n lets one expect."""
     if row["score"] != pick["score"] and (row["score"] > pick["score"]) == higher_is_better:
         return "That is above the pick already: give it time (--budget)."
-    return "With all labels it might be ahead."
+    return f"With all {counted} it might be ahead."
 
 
 def about_other_data(n_labels: int, pick: str, by_test_alone: str) -> list[str]:

@@ -7,6 +7,7 @@ and output in length-prefixed frames; both are the same program of the same user
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
@@ -25,6 +26,8 @@ from nshot.core import (
     Ability,
     Backbone,
     BackboneRef,
+    Computes,
+    Conversation,
     Cost,
     Dataset,
     Embeds,
@@ -40,6 +43,7 @@ from nshot.core import (
     TakesIn,
     Task,
     UnsupportedError,
+    Writer,
 )
 from nshot.spec import Method
 from nshot.study import measuring
@@ -302,7 +306,6 @@ class Worker:
         from nshot import metrics
         from nshot.backbones import open_backbone
         from nshot.backbones.cache import FeatureCache
-        from nshot.backbones.text_encoder import TextEncoder
 
         self._setting = setting
         self._report = report
@@ -320,9 +323,9 @@ class Worker:
         self._open = opened
         self._backbones = {ref.id: self._open(ref) for ref in setting.backbones}
         self._uncached: dict[str, Backbone] = {}
-        encoders = [backbone for backbone in self._backbones.values() if isinstance(backbone, TextEncoder)]
-        self._device = encoders[0].device if encoders else "cpu"
-        self._precision = encoders[0].precision if encoders else "fp32"
+        here = [backbone for backbone in self._backbones.values() if isinstance(backbone, Computes)]
+        self._device = here[0].device if here else "cpu"
+        self._precision = here[0].precision if here else "fp32"
         self._metric = metrics.get(setting.metric)
         self._metrics = [metrics.get(name) for name in setting.metrics]
         self._n_train = min(len(order) for order, _ in setting.draws.values())
@@ -406,6 +409,7 @@ class Worker:
         answering = time.perf_counter()
         prediction = predictor.predict(test.without_targets().examples)
         done = time.perf_counter()
+        prediction = _with_likelihoods(prediction, predictor, test)
         memory = _peak_memory()
         state = predictor.state()
         predict_seconds = done - answering + embedding_test_seconds
@@ -423,6 +427,8 @@ class Worker:
         arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
         if request.latency and request.n_labels:
             arrays |= self._on_own_rows(predictor, subset)
+        if request.latency and isinstance(predictor, Writer):
+            arrays |= _on_general_text(predictor)
         file = self._write_predictions(request.key, arrays)
         if request.keep:
             self._keep(request.key, predictor, method)
@@ -525,6 +531,10 @@ class Worker:
         for metric in self._metrics:
             if metric.unavailable(prediction) is None:
                 arrays[f"metric.{metric.name}"] = metric.statistics(targets, prediction, self._setting.task)
+        if prediction.texts is not None:
+            arrays["texts"] = as_bytes(prediction.texts)
+        if prediction.stopped is not None:
+            arrays["stopped"] = np.array(prediction.stopped, dtype=np.uint8)
         if prediction.labels is not None:
             index = self._setting.task.index()
             arrays["label"] = np.array([index[label] for label in prediction.labels], dtype=np.int32)
@@ -564,6 +574,38 @@ class Worker:
             write_state(folder, predictor.state(), method.method_name())
         except OSError as error:
             raise OutputError(f"Cannot write {folder}: {error.strerror}. Make room, or choose another --out.") from None
+
+
+def as_bytes(texts: Sequence[str]) -> np.ndarray:
+    """Return texts as an array, uint8: json, in which a text that is no valid Unicode survives as well."""
+    import numpy as np
+
+    return np.frombuffer(json.dumps(list(texts)).encode(), dtype=np.uint8)
+
+
+def of_bytes(array: np.ndarray) -> list[str]:
+    """Return the texts that `as_bytes` wrote."""
+    texts: list[str] = json.loads(array.tobytes())
+    return texts
+
+
+def _with_likelihoods(prediction: Prediction, predictor: Predictor, test: Dataset) -> Prediction:
+    """Return a prediction with how likely its writer takes the true answers for; others are left as they are."""
+    if not isinstance(predictor, Writer):
+        return prediction
+    own_answers = [target[0] for target in test.labelled_targets()]
+    return replace(prediction, likelihoods=predictor.likelihoods(test.examples, own_answers))
+
+
+def _on_general_text(predictor: Writer) -> dict[str, np.ndarray]:
+    """Return how likely a writer takes answers that have nothing to do with the data: it may have forgotten them."""
+    import numpy as np
+
+    from nshot.study.general_text import pairs
+
+    examples = [Conversation.asking(question) for question, _ in pairs()]
+    found = predictor.likelihoods(examples, [answer for _, answer in pairs()])
+    return {} if found is None else {"general": np.asarray(found, dtype=np.float64)}
 
 
 def _embeds(method: Method) -> bool:
