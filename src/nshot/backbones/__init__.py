@@ -5,6 +5,7 @@ from __future__ import annotations
 from nshot.backbones.cache import CacheInfo, FeatureCache, cache_folder
 from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
 from nshot.backbones.precision import FEW_COMPILED_PRODUCTS, measured
+from nshot.backbones.remote_options import RemoteAccess
 from nshot.backbones.text_encoder import TextEncoder
 from nshot.core import Backbone, BackboneRef, Progress, silent
 
@@ -29,6 +30,7 @@ def open_backbone(
     device: str = "auto",
     threads: int | None = None,
     trust_remote_code: bool = False,
+    remote: RemoteAccess | None = None,
     progress: Progress = silent,
 ) -> Backbone:
     """Open a pre-trained model; reads its settings only, its weights when they are first used.
@@ -42,6 +44,7 @@ def open_backbone(
         device: A torch device name, or ``auto``: a GPU where there is one.
         threads: Processor threads, or None for all that this process may use.
         trust_remote_code: Whether code that comes with the model may be run.
+        remote: What is allowed of models behind an address; None: nothing.
         progress: Told how many of the texts are embedded.
 
     Raises:
@@ -49,6 +52,10 @@ def open_backbone(
     """
     if isinstance(ref, str):
         ref = BackboneRef(ref)
+    if ref.is_remote:
+        from nshot.backbones.remote_llm import RemoteLlm
+
+        return RemoteLlm(ref, remote, progress)
     return TextEncoder(
         locate(ref),
         cache=cache,

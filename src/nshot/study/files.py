@@ -46,6 +46,11 @@ class StudyFolder:
         return self.path / "predictions"
 
     @property
+    def answers(self) -> Path:
+        """One line per answer of a model behind an address: nothing is asked, or paid, twice."""
+        return self.path / "answers.jsonl"
+
+    @property
     def verdict(self) -> Path:
         """The stable, versioned result."""
         return self.path / "verdict.json"
@@ -116,7 +121,16 @@ class StudyFolder:
         """Remove what a study writes, and nothing else."""
         for path in (self.predictions, self.model, self.kept):
             shutil.rmtree(path, ignore_errors=True)
-        written = (self.plan, self.ledger, self.new_labels, self.verdict, self.details, self.report, self.markdown)
+        written = (
+            self.plan,
+            self.ledger,
+            self.new_labels,
+            self.answers,
+            self.verdict,
+            self.details,
+            self.report,
+            self.markdown,
+        )
         for path in (*written, self.log):
             path.unlink(missing_ok=True)
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import OptionError
-from nshot.spec import Spec
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 WRITTEN_TEST_ROWS = 250
@@ -53,7 +53,7 @@ Bytes = Annotated[float, BeforeValidator(_as_bytes), Field(gt=0)]
 Device = Annotated[str, AfterValidator(_known_device)]
 
 
-class StudyOptions(Spec):
+class StudyOptions(RemoteOptions):
     """What to compare and how."""
 
     methods: tuple[str, ...] = ()

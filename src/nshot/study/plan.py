@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nshot import methods
@@ -52,10 +53,18 @@ class Skipped:
         return {"candidate": self.candidate, "n_labels": self.n_labels, "reason": self.reason}
 
 
-def opened(options: StudyOptions) -> list[Backbone]:
-    """Return the backbones that the options name, opened but not loaded."""
-    ids = options.backbone or (DEFAULT,)
-    return [open_backbone(BackboneRef(name), precision=options.precision, device=options.device) for name in ids]
+def opened(options: StudyOptions, answers: Path | None = None) -> list[Backbone]:
+    """Return the backbones that the options name, opened but not loaded.
+
+    Args:
+        options: Of the study.
+        answers: File with what models behind an address answered; see `RemoteOptions.access`.
+    """
+    remote = options.access(answers)
+    return [
+        open_backbone(BackboneRef(name), precision=options.precision, device=options.device, remote=remote)
+        for name in options.backbone or (DEFAULT,)
+    ]
 
 
 def contenders(

@@ -231,7 +231,7 @@ class Study:
                 share=options.hold_out_labels,
                 seed=options.seed,
             )
-        backbones = opened(options)
+        backbones = opened(options, folder.answers)
         self._contenders, self._refused = contenders(data.task, data.train.modality, backbones, options)
         used = {item.candidate.backbone.id for item in self._contenders if item.candidate.backbone}
         self.backbones = tuple(backbone.ref for backbone in backbones if backbone.ref.id in used)
@@ -251,6 +251,7 @@ class Study:
             threads=self.threads,
             predictions=folder.predictions,
             models=folder.kept,
+            remote=options.access(folder.answers),
         )
         self._worker = worker(self._setting, folder.log)
         self._executed: list[RunSpec] = []

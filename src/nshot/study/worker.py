@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from nshot.backbones.remote_options import RemoteAccess
 from nshot.core import (
     Ability,
     Backbone,
@@ -80,6 +81,7 @@ class Setting:
         threads: Processor threads.
         predictions: Folder for the predictions of each run.
         models: Folder for predictors to be kept.
+        remote: What is allowed of models behind an address.
     """
 
     task: Task
@@ -96,6 +98,7 @@ class Setting:
     threads: int
     predictions: Path
     models: Path
+    remote: RemoteAccess = field(default_factory=RemoteAccess)
 
 
 @dataclass(frozen=True)
@@ -318,6 +321,7 @@ class Worker:
                 precision=setting.precision,
                 device=setting.device,
                 threads=setting.threads,
+                remote=setting.remote,
             )
 
         self._open = opened
@@ -422,7 +426,8 @@ class Worker:
             artefact_bytes=measuring.artefact_bytes(state),
             examples_seen=training["examples_seen"] if training else None,
         )
-        if request.latency:
+        # A model behind an address costs money for every answer, and how fast it is depends on everybody else.
+        if request.latency and (backbone is None or isinstance(backbone, Computes)):
             cost = self._with_speed(cost, method, state, test.examples)
         arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
         if request.latency and request.n_labels:

@@ -138,7 +138,7 @@ def test_n105_names_labels_with_few_rows():
 
 def test_n105_is_an_error_where_every_label_has_a_single_row():
     rows = [{**row, "label": f"kind of {row['text'][4:30]} {i}"} for i, row in enumerate(clean(50))]
-    assert fired("N105", report(rows)).severity is Severity.ERROR
+    assert fired("N105", report(rows, task="classify")).severity is Severity.ERROR
 
 
 def test_n106_names_rows_without_text_in_both_files():

@@ -235,3 +235,30 @@ def test_any_data_is_divided_into_disjoint_nested_draws(sizes, spread, seed, per
 def test_a_test_that_holds_all_training_rows_is_named_as_what_is_wrong():
     with pytest.raises(DataError, match=r"30 of the 30 rows also stand in the test"):
         design(["a", "b"] * 15, np.arange(30), seed=0, trainable=np.array([], dtype=np.int64), n_given_test=30)
+
+
+def test_answers_that_are_no_classes_are_divided_without_any():
+    divided = design(None, alone(60), seed=0)
+    assert divided.kind == "kfold"
+    assert (divided.classes, divided.ladder[0]) == (1, 16)
+    assert sorted(np.concatenate([draw.test for draw in divided.draws if draw.repeat == 0]).tolist()) == list(range(60))
+
+
+@pytest.mark.parametrize("n_given_test", [None, 90])
+def test_only_what_may_be_tested_is_tested_and_everything_else_is_still_learnt_from(n_given_test):
+    inputs = np.repeat(np.arange(30), 3)
+    firsts = np.arange(0, 90, 3)
+    divided = design(None, inputs, seed=0, testable=firsts, n_given_test=n_given_test)
+    assert divided.n_test == 30
+    for draw in divided.draws:
+        assert set(draw.test.tolist()) <= set(firsts.tolist())
+        if n_given_test is None:
+            assert not set(inputs[draw.order].tolist()) & set(inputs[draw.test].tolist())
+            assert len(draw.order) + 3 * len(draw.test) == 90
+        else:
+            assert len(draw.order) == 90
+
+
+def test_too_few_inputs_without_a_test_are_refused():
+    with pytest.raises(DataError, match="at least 10 different inputs with an answer.*found 4"):
+        design(None, np.repeat(np.arange(4), 20), seed=0)

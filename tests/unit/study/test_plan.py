@@ -98,3 +98,24 @@ def test_all_rows_of_a_given_test_are_fitted_once():
 def test_precision_is_no_part_of_a_run_without_a_network():
     [item], _ = entered(methods=("majority",))
     assert {spec.precision for spec in planned(item, divided(100))} == {None}
+
+
+def test_a_method_that_was_made_for_another_task_or_another_kind_of_model_is_not_even_listed():
+    found, skipped = entered()
+    asked = {item.candidate.method for item in found} | {item.candidate.split(":")[0] for item in skipped}
+    assert not asked & {"prompt", "in_context", "sft", "nearest_answer"}
+
+
+def test_such_a_method_is_refused_with_the_reason_where_it_was_named():
+    _, skipped = entered(also=("sft",))
+    [reason] = [item.reason for item in skipped if item.candidate.startswith("sft")]
+    assert "cannot classify" in reason
+
+
+def test_without_a_language_model_it_is_said_what_needs_one():
+    parsed = StudyOptions.parse({})
+    found, skipped = contenders(Task(TaskKind.GENERATE), "conversation", opened(parsed), parsed)
+    assert "nearest_answer" in {item.candidate.method for item in found}
+    reasons = {item.candidate: item.reason for item in skipped}
+    assert "--backbone FOLDER" in reasons["prompt"]
+    assert "--backbone FOLDER" in reasons["sft"]
