@@ -93,7 +93,8 @@ def more_labels(
     """Return what a few more, twice and four times the labels are expected to bring to the best score.
 
     A candidate whose curve stands above the pick's today by more than `worth` has no part in it: on the rows and draws
-    that both have, it is not ahead, or it may not be picked.
+    that both have, it is not ahead, or it may not be picked. Nor has one that was measured so far from today's number
+    that its curve does not reach it.
 
     Each record names the candidate that is expected to be the best then (``with``), how many labels more these are
     (``labels``) and, where a label has a price, what they cost (``money``). Nothing where no candidate's curve rises,
@@ -107,7 +108,7 @@ def more_labels(
         pick: The candidate that is picked.
         worth: A difference of the metric that is not worth another candidate.
     """
-    if pick not in curves:
+    if pick not in curves or curves[pick].farthest < n_train:
         return []
     sign = 1.0 if metric.higher_is_better else -1.0
 
@@ -115,7 +116,8 @@ def more_labels(
         """Return by how much a candidate is expected to be ahead of the pick."""
         return sign * (curves[name].predict(n)[0] - curves[pick].predict(n)[0])
 
-    curves = {name: curve for name, curve in curves.items() if ahead(name, float(n_train)) <= worth}
+    reaching = {name: curve for name, curve in curves.items() if curve.farthest >= n_train}
+    curves = {name: curve for name, curve in reaching.items() if ahead(name, float(n_train)) <= worth}
     if not any(curve.rises for curve in curves.values()):
         return []
     found: list[dict[str, Any]] = []

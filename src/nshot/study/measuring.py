@@ -23,6 +23,8 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 8, 4096
 _CLOSE = 1.05
 """A larger batch is the better one only if it is this much faster: in a smaller one the first example waits less."""
 _TRIED_IN_VAIN = 2
+_SLOW_SECONDS = 0.5
+"""What takes longer for one example alone, such as writing an answer, is not tried in batches."""
 _SHORTEST = 1e-9
 """Seconds that stand for what is too short for the clock."""
 _COUNTED_EXAMPLES = 256
@@ -68,13 +70,14 @@ def speed(
     """
     if not examples:
         return None
-    for warm_up in (_spread(examples, 1), _spread(examples, min(_SMALLEST_BATCH, len(examples)))):
-        predict(warm_up)
+    predict(_spread(examples, 1))
     alone = _alone(predict, examples, now)
     median = statistics.median(alone)
     percentile = statistics.quantiles(alone, n=20, method="inclusive")[-1] if len(alone) >= _FOR_A_PERCENTILE else None
     per_second = {len(examples): len(examples) / max(all_at_once, _SHORTEST), 1: 1 / median}
-    per_second |= _together(predict, examples, 1 / median, now)
+    if median <= _SLOW_SECONDS:
+        predict(_spread(examples, min(_SMALLEST_BATCH, len(examples))))
+        per_second |= _together(predict, examples, 1 / median, now)
     most = max(per_second.values())
     return Speed(
         milliseconds_alone=1000 * median,

@@ -17,6 +17,7 @@ from nshot.backbones import FeatureCache
 from nshot.backbones.precision import available_threads
 from nshot.core import Check, Dataset, Family, NshotError, OptionError, Prediction, Run, State, Task, TaskKind
 from nshot.evaluation.protocol import Design, design
+from nshot.metrics import Metric
 from nshot.spec import Method
 from nshot.study import new_labels_record
 from nshot.study.evidence import Entrant, Evidence
@@ -155,6 +156,13 @@ def _reasons(skipped: Sequence[Skipped]) -> str:
     return " ".join(found) or "There was nothing to run."
 
 
+def _metric(data: StudyData, options: StudyOptions) -> Metric:
+    """Return the primary metric: the one that was named, or the usual one for such answers."""
+    return (
+        metrics.get(options.metric) if options.metric else metrics.default_metric(data.task, data.train.targets or ())
+    )
+
+
 @dataclass
 class _Planned:
     contender: Contender
@@ -199,7 +207,7 @@ class Study:
         self._whole_clock = clock
         self._clock = clock if options.hold_out_labels is None else clock.part(SHARE_OF_COMPARISON)
         self._watch = watch
-        self.metric = metrics.get(options.metric) if options.metric else metrics.default_metric(data.task)
+        self.metric = _metric(data, options)
         if data.task.kind not in self.metric.task_kinds:
             listed = ", ".join(metrics.names(data.task.kind))
             raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -156,3 +158,13 @@ def test_where_the_pick_overtook_another_is_told(evidence):
 )
 def test_the_next_few_labels_are_a_round_number(today, more):
     assert next_few(today) == more
+
+
+def test_a_candidate_that_was_measured_at_a_few_labels_only_has_no_part_in_what_more_labels_bring(evidence):
+    found = few_and_fine(evidence)
+    curves = fitted_curves(found, ACCURACY)
+    short = replace(curves["late"], ns=np.array([4.0, 8.0, 16.0]))
+    assert short.farthest < TRAIN
+    gains = more_labels({**curves, "late": short}, ACCURACY, TRAIN, None, pick="early", worth=0.005)
+    assert {record["with"] for record in gains} == {"early"}
+    assert more_labels({**curves, "late": short}, ACCURACY, TRAIN, None, pick="late", worth=0.005) == []

@@ -62,7 +62,7 @@ def test_measuring_takes_little_more_than_a_second(each):
 def test_a_slow_predictor_is_asked_a_few_times_only():
     machine = Machine(0.0, 2.0)
     found = machine.speed()
-    assert sum(map(len, machine.batches)) == 1 + 8 + 3
+    assert sum(map(len, machine.batches)) == 1 + 3
     assert found.milliseconds_alone_p95 is None, "three are too few"
 
 
