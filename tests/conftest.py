@@ -24,7 +24,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data sets, or skip."""
     if not (SHARED / "data").is_dir():
@@ -32,7 +32,7 @@ def shared_data() -> Path:
     return SHARED / "data"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_models() -> Path:
     """Return the folder of small real models, or skip."""
     if not (SHARED / "models").is_dir():

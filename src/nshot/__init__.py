@@ -16,7 +16,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nshot.api import Comparison, Evaluation, Model, check, compare, evaluate, fit, load, plan, write_report
+    from nshot.api import (
+        Comparison,
+        Evaluation,
+        Model,
+        Scores,
+        check,
+        compare,
+        evaluate,
+        export,
+        fit,
+        load,
+        plan,
+        score,
+        write_report,
+    )
     from nshot.core import Dataset, Interval, NshotError, Prediction, Task
     from nshot.spec import Method
 
@@ -29,13 +43,16 @@ _HOMES = {
     "Model": "nshot.api",
     "NshotError": "nshot.core",
     "Prediction": "nshot.core",
+    "Scores": "nshot.api",
     "Task": "nshot.core",
     "check": "nshot.api",
     "compare": "nshot.api",
     "evaluate": "nshot.api",
+    "export": "nshot.api",
     "fit": "nshot.api",
     "load": "nshot.api",
     "plan": "nshot.api",
+    "score": "nshot.api",
     "write_report": "nshot.api",
 }
 
@@ -48,13 +65,16 @@ __all__ = [
     "Model",
     "NshotError",
     "Prediction",
+    "Scores",
     "Task",
     "check",
     "compare",
     "evaluate",
+    "export",
     "fit",
     "load",
     "plan",
+    "score",
     "write_report",
 ]
 

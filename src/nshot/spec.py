@@ -25,6 +25,7 @@ from nshot.core import (
     State,
     TakesIn,
     Task,
+    TaskKind,
     UnsupportedError,
     closest,
 )
@@ -145,9 +146,10 @@ class Method(Spec):
             raise UnsupportedError(reason)
         fewest = self.needs.fewest_labels
         if len(train) < fewest:
+            without = "prompt" if task.kind is TaskKind.GENERATE else "label_similarity"
             raise DataError(
                 f"{self.method_name()} needs at least {fewest} labelled {'example' if fewest == 1 else 'examples'}; "
-                f"{train.name} has {len(train)}. Label more, or use a method that needs none: label_similarity."
+                f"{train.name} has {len(train)}. Label more, or use a method that needs none: {without}."
             )
         if len(train) and train.targets is None:
             raise DataError(f"{self.method_name()} learns from labelled examples; {train.name} has no labels.")

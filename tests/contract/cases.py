@@ -18,6 +18,9 @@ import pytest
 from nshot import methods
 from nshot.backbones import fake
 from nshot.core import (
+    ASSISTANT,
+    TOOL,
+    USER,
     Backbone,
     BackboneRef,
     Conversation,
@@ -26,6 +29,7 @@ from nshot.core import (
     Embeds,
     FitContext,
     Generates,
+    Message,
     Prediction,
     Predictor,
     Scores,
@@ -42,7 +46,15 @@ BACKBONES = ("fake/text-encoder", "fake/rows", "fake/generator", "fake/remote")
 
 # Options under these names make a fit long, or want a larger network than the fakes are; a method that has them is run
 # with these values.
-SMALL: dict[str, Any] = {"epochs": 2, "max_epochs": 2, "steps": 6, "max_steps": 6, "layers": 1, "trials": 2}
+SMALL: dict[str, Any] = {
+    "epochs": 2,
+    "max_epochs": 2,
+    "steps": 6,
+    "max_steps": 6,
+    "layers": 1,
+    "trials": 2,
+    "encoder": "fake/text-encoder",
+}
 
 
 @contextmanager
@@ -169,6 +181,18 @@ _NEW_TEXTS = (
 )
 _NEW_ROWS = (*_rows(0.2, 2), *_rows(2.9, 2), *_rows(6.2, 1), (0.0, 0.0, 0.0, 0.0), (100.0, -5.0, 1.0, 5.0))
 _CLASSES = ("card_lost", "exchange_rate", "top_up")
+_LOOK_UP = {"type": "function", "function": {"name": "find_card", "arguments": '{"owner": "Anna"}'}}
+_LONGER = (
+    Conversation.asking("Hello", "You work for a bank.").answered("What can I do for you?").then("block a card"),
+    Conversation(
+        (
+            Message(USER, "which card does Anna have"),
+            Message(ASSISTANT, "", (_LOOK_UP,)),
+            Message(TOOL, '{"card": "blue"}', name="find_card"),
+        ),
+        ({"type": "function", "function": {"name": "find_card", "parameters": {"type": "object"}}},),
+    ),
+)
 
 SAMPLES: dict[tuple[TaskKind, str], Sample] = {
     (TaskKind.CLASSIFY, "text"): Sample(
@@ -215,14 +239,15 @@ SAMPLES: dict[tuple[TaskKind, str], Sample] = {
     (TaskKind.GENERATE, "conversation"): Sample(
         Task(TaskKind.GENERATE, metric="token_f1", instruction="Answer the customer in one sentence."),
         Dataset(
-            [Conversation.asking(text) for text in _CARD],
+            [*(Conversation.asking(text) for text in _CARD), *_LONGER],
             "conversation",
-            targets=[(f"We have blocked card {i}.", f"Card {i} is blocked.") for i in range(len(_CARD))],
+            targets=[(f"We have blocked card {i}.", f"Card {i} is blocked.") for i in range(len(_CARD) + len(_LONGER))],
         ),
         (
             *(Conversation.asking(text) for text in _NEW_TEXTS[:4]),
             Conversation.asking(_NEW_TEXTS[5], "You work for a bank."),
             Conversation.asking("my card is lost").answered("Which one?").then("the blue one"),
+            _LONGER[1],
         ),
         tuple(Conversation.asking(text) for text in _ODD_TEXTS),
     ),
@@ -358,6 +383,7 @@ def answer_bytes(prediction: Prediction) -> tuple[bytes, ...]:
         prediction.texts,
         prediction.scores,
         prediction.values,
+        prediction.stopped,
     )
     return tuple(
         b"|".join(_cell(None if column is None else column[row]) for column in columns)

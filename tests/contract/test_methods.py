@@ -67,6 +67,7 @@ def assert_well_formed(prediction: Prediction, task: Task, n: int) -> None:
             )
         case TaskKind.GENERATE:
             assert all(type(text) is str for text in prediction.texts)
+            assert prediction.stopped is None or [type(ended) for ended in prediction.stopped] == [bool] * n
         case TaskKind.DETECT:
             assert prediction.scores.shape == (n,)
             assert np.isfinite(prediction.scores).all()
@@ -261,7 +262,7 @@ def test_one_labelled_row_gets_an_answer_or_a_clear_error(case: Case) -> None:
     except NshotError as error:
         assert len(str(error)) > 20
     else:
-        assert_well_formed(predictor.predict(case.sample.new), case.sample.task, len(case.sample.new))
+        answer_or_refusal(predictor, case.sample.new, case.sample.task)
 
 
 @cases_where(lambda case: case.kind is TaskKind.CLASSIFY)
@@ -295,10 +296,11 @@ def test_it_learns_what_its_labels_say(case: Case) -> None:
 
 @every_case
 def test_a_predictor_is_growable_exactly_where_its_method_says_so(case: Case) -> None:
-    assert isinstance(fitted(case), Growable) == (case.type.takes_in is not TakesIn.BY_TRAINING)
+    grows = case.kind in LABELLED and case.type.takes_in is not TakesIn.BY_TRAINING
+    assert isinstance(fitted(case), Growable) == grows
 
 
-@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
+@cases_where(lambda case: case.kind in LABELLED and case.type.takes_in is not TakesIn.BY_TRAINING)
 def test_a_label_without_examples_is_taken_in_by_name_or_refused_in_words(case: Case) -> None:
     predictor = fitted(case)
     assert isinstance(predictor, Growable)
@@ -312,7 +314,7 @@ def test_a_label_without_examples_is_taken_in_by_name_or_refused_in_words(case: 
             predictor.with_label("branch_hours", "opening hours of the branch")
 
 
-@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
+@cases_where(lambda case: case.kind in LABELLED and case.type.takes_in is not TakesIn.BY_TRAINING)
 def test_labels_taken_in_one_after_the_other_are_answered_whatever_their_order(case: Case) -> None:
     first, second = case.sample.of_a_new_label, list(case.sample.odd[-2:-1]) * 2
     grown = fitted(case)
@@ -326,7 +328,7 @@ def test_labels_taken_in_one_after_the_other_are_answered_whatever_their_order(c
     assert grown.predict(case.sample.new).labels == other.predict(case.sample.new).labels
 
 
-@cases_where(lambda case: case.type.takes_in is not TakesIn.BY_TRAINING)
+@cases_where(lambda case: case.kind in LABELLED and case.type.takes_in is not TakesIn.BY_TRAINING)
 def test_a_grown_predictor_answers_the_new_label_and_leaves_the_old_one_alone(case: Case, tmp_path: Path) -> None:
     predictor = fitted(case)
     assert isinstance(predictor, Growable)

@@ -15,7 +15,7 @@ ROW = {"candidate", "method", "family", "backbone", "options", "n_labels", "repe
 ROW |= {"scores", "versus_best", "distinguishable", "status", "fit_seconds", "milliseconds_per_example"}
 ROW |= {"peak_memory_bytes", "artefact_bytes", "money"}
 # Beyond the contract, which allows further keys but none less.
-ABOUT_TOO = {"notes", "prices", "break_even", "pick_by_test_alone", "smallest_detectable_test_rows"}
+ABOUT_TOO = {"notes", "point", "prices", "break_even", "pick_by_test_alone", "smallest_detectable_test_rows"}
 PICK_TOO = {"options", "picks"}
 SPEED = {"milliseconds_alone", "milliseconds_alone_p95", "examples_per_second", "best_batch"}
 ROW_TOO = {"marked", "versus_pick", "n_compared", "shipped_bytes", "tokens_per_example", "money_per_month"} | SPEED

@@ -16,6 +16,7 @@ PUBLIC = [
     "Model",
     "NshotError",
     "Prediction",
+    "Scores",
     "Task",
     "check",
     "compare",
@@ -23,6 +24,7 @@ PUBLIC = [
     "fit",
     "load",
     "plan",
+    "score",
     "write_report",
 ]
 """Part of the contract with users: a name that goes away or changes its home breaks their programs."""
@@ -56,6 +58,7 @@ def test_another_name_is_an_attribute_error():
         ("plan", ["data", "options", "watch", "more"]),
         ("fit", ["data", "options", "out", "watch", "more"]),
         ("evaluate", ["model", "data", "other", "options", "watch", "more"]),
+        ("score", ["predictions", "references", "other", "options", "watch", "more"]),
         ("check", ["data", "test", "options", "more"]),
         ("load", ["folder", "precision", "device", "threads"]),
         ("write_report", ["folder", "texts"]),

@@ -3,9 +3,13 @@
 from nshot.api.checking import CheckedData, check
 from nshot.api.comparing import CompareOptions, compare, plan
 from nshot.api.evaluating import EvaluateOptions, Evaluation, evaluate
+from nshot.api.exporting import Export, ExportOptions, export
 from nshot.api.fitting import FitOptions, fit, fit_dataset
 from nshot.api.model import Course, Model, load
+from nshot.api.offering import ServeOptions, serve
 from nshot.api.reporting import Comparison, write_report
+from nshot.api.scoring import ScoreOptions, Scores, score
+from nshot.api.talking import Talk, TalkOptions, talk
 
 __all__ = [
     "CheckedData",
@@ -14,14 +18,25 @@ __all__ = [
     "Course",
     "EvaluateOptions",
     "Evaluation",
+    "Export",
+    "ExportOptions",
     "FitOptions",
     "Model",
+    "ScoreOptions",
+    "Scores",
+    "ServeOptions",
+    "Talk",
+    "TalkOptions",
     "check",
     "compare",
     "evaluate",
+    "export",
     "fit",
     "fit_dataset",
     "load",
     "plan",
+    "score",
+    "serve",
+    "talk",
     "write_report",
 ]

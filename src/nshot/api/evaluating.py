@@ -17,7 +17,17 @@ from nshot.api.gates import Gates
 from nshot.api.model import Model, load
 from nshot.api.options import part_of, resolved_options
 from nshot.bundle.manifest import MANIFEST
-from nshot.core import DataError, Interval, OptionError, Prediction, Task, UnsupportedError, closest
+from nshot.core import (
+    DataError,
+    Interval,
+    OptionError,
+    Prediction,
+    Selection,
+    Task,
+    TaskKind,
+    UnsupportedError,
+    closest,
+)
 from nshot.data.options import ReadOptions, as_names
 from nshot.evaluation.by_label import LabelScore, by_label, confusions
 from nshot.evaluation.comparison import Difference, independent_difference, paired_difference
@@ -29,6 +39,8 @@ if TYPE_CHECKING:
     from nshot.data.reading import Source
 
 _BATCH_ROWS = 4096
+_WRITTEN_ROWS = 64
+"""The same where answers are written: it takes so long that one wants to see how it goes."""
 _MOST_CONFUSIONS = 20
 _MOST_NAMED = 6
 
@@ -92,7 +104,8 @@ def evaluate(
     """Score a model on labelled rows, or two models against each other on the same rows, with intervals.
 
     Near-duplicates, and rows of one ``group``, count as one observation in the intervals. Rows without a label are left
-    out; rows whose label a model does not know count as wrong. Rows are answered in batches.
+    out; rows whose label a model does not know count as wrong. Rows are answered in batches. Where answers are written,
+    an input that has several is answered once, and all of them are accepted.
 
     Args:
         model: A fitted model, or the folder of a saved one.
@@ -181,17 +194,19 @@ def _wanted(options: EvaluateOptions, task: Task, deciding: str) -> dict[Metric,
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The labelled rows.
+    """The labelled rows that are answered.
 
     Attributes:
         sources: For each model the rows as it reads them.
-        targets: Their labels.
+        positions: Shape (n,), which of them are answered: all, or of rows with the same input the first.
+        targets: Their n labels, or the texts that are accepted.
         groups: Shape (n,), which rows belong together.
         task: With every label that a model or a row has.
     """
 
     sources: Sequence[Source]
-    targets: Sequence[str]
+    positions: NDArray[np.int64]
+    targets: Sequence[Any]
     groups: NDArray[np.int64]
     task: Task
 
@@ -206,7 +221,10 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
     from nshot.data.reading import Trained, read
     from nshot.evaluation.checks.facts import gather
 
-    reading = part_of(ReadOptions, options)
+    first_task = models[0].model.task
+    if len(kinds := {entrant.model.task.kind for entrant in models}) > 1:
+        raise OptionError(f"The models do different things ({', '.join(sorted(kinds))}): they cannot be compared.")
+    reading = _reading(options, first_task)
     abouts = [entrant.model.about for entrant in models]
     sources = [read(data, reading, trained=Trained(abouts[0].text_columns, abouts[0].label_column))]
     groups = gather(sources[0], None).groups
@@ -227,11 +245,28 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
             groups = merged(groups, gather(own, None).groups)
         sources.append(own)
     targets = sources[0].dataset.labelled_targets()
+    if first_task.kind == TaskKind.GENERATE:
+        positions = _first_of_each_input(sources[0].dataset.examples)
+        return _Rows(sources, positions, [targets[at] for at in positions], groups[positions], first_task)
     known = {label for entrant in models for label in entrant.model.task.labels}
     _require_known(sources[0], targets, known, models)
-    first_task = models[0].model.task
     task = Task(first_task.kind, tuple(sorted({*known, *targets})), metric=first_task.metric)
-    return _Rows(sources, targets, groups, task)
+    return _Rows(sources, np.arange(len(targets)), targets, groups, task)
+
+
+def _reading(options: EvaluateOptions, task: Task) -> ReadOptions:
+    """Return how to read the data: as what the models do, whatever it looks like."""
+    reading = part_of(ReadOptions, options)
+    if task.kind == TaskKind.GENERATE:
+        return reading.model_copy(update={"task": "generate"})
+    return reading.model_copy(update={"task": "classify"}) if task.kind == TaskKind.CLASSIFY else reading
+
+
+def _first_of_each_input(examples: Sequence[Any]) -> NDArray[np.int64]:
+    first: dict[str, int] = {}
+    for position, example in enumerate(examples):
+        first.setdefault(repr(example), position)
+    return np.array(list(first.values()), dtype=np.int64)
 
 
 def _require_known(source: Source, targets: Sequence[str], known: set[str], models: Sequence[_Entrant]) -> None:
@@ -260,14 +295,14 @@ class _Judged:
     Attributes:
         entrant: The model.
         source: The rows as it reads them.
-        codes: Shape (n, 2), index of the true and of the given label.
+        codes: Shape (n, 2), index of the true and of the given label; None where answers are no labels.
         statistics: By metric, shape (n, m).
         left_out: Metrics that it cannot be judged by, and why.
     """
 
     entrant: _Entrant
     source: Source
-    codes: NDArray[np.int64]
+    codes: NDArray[np.int64] | None
     statistics: Mapping[str, Array]
     left_out: Mapping[str, str]
 
@@ -278,27 +313,43 @@ def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metr
     Raises:
         UnsupportedError: A metric that was asked for needs what the model does not have.
     """
-    model, texts, n = entrant.model, source.dataset.examples, len(rows.targets)
-    coded = metrics.get("macro_f1").statistics
+    model, n = entrant.model, len(rows.targets)
+    examples = Selection(source.dataset.examples, rows.positions.tolist())
+    is_written = rows.task.kind == TaskKind.GENERATE
+    at_once = _WRITTEN_ROWS if is_written else _BATCH_ROWS
+    coded = None if is_written else metrics.get("macro_f1").statistics
     # Several metrics are read from the same statistics: each is computed and kept once.
     parts: dict[Callable[..., Array], list[Array]] = {}
     left_out: dict[str, str] = {}
-    for start in range(0, n, _BATCH_ROWS):
-        stop = min(start + _BATCH_ROWS, n)
-        answer = _over_all_labels(model.answer(list(texts[start:stop])), model.task, rows.task)
+    for start in range(0, n, at_once):
+        stop = min(start + at_once, n)
+        targets = rows.targets[start:stop]
+        answer = _answer(model, examples[start:stop], targets, rows.task, wanted)
         if start == 0:
             left_out = {metric.name: reason for metric in wanted if (reason := metric.unavailable(answer))}
             for metric, is_asked in wanted.items():
                 if is_asked and metric.name in left_out:
                     raise UnsupportedError(f"{entrant.name} cannot be judged so: {left_out[metric.name]}")
             usable = [metric.statistics for metric in wanted if metric.name not in left_out]
-            parts = {function: [] for function in [coded, *usable]}
+            parts = {function: [] for function in [*([coded] if coded else []), *usable]}
         for function, found in parts.items():
-            found.append(function(rows.targets[start:stop], answer, rows.task))
+            found.append(function(targets, answer, rows.task))
         pace(stop, n, f"answering with {entrant.name}")
     whole = {function: np.concatenate(found) for function, found in parts.items()}
     statistics = {metric.name: whole[metric.statistics] for metric in wanted if metric.name not in left_out}
-    return _Judged(entrant, source, whole[coded].astype(np.int64), statistics, left_out)
+    codes = whole[coded].astype(np.int64) if coded else None
+    return _Judged(entrant, source, codes, statistics, left_out)
+
+
+def _answer(
+    model: Model, examples: Sequence[Any], targets: Sequence[Any], task: Task, wanted: Mapping[Metric, bool]
+) -> Prediction:
+    """Return everything that the metrics need to know of a model's answers."""
+    answer = _over_all_labels(model.answer(examples), model.task, task)
+    if model.writes and any(metric.needs == "likelihoods" for metric in wanted):
+        likely = model.likelihoods(examples, [accepted[0] for accepted in targets])
+        return replace(answer, likelihoods=likely)
+    return answer
 
 
 def _over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
@@ -340,6 +391,7 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
         "schema": 1,
         "data": source.name,
         "n": len(rows.targets),
+        "rows": len(source.dataset),
         "independent": len(np.unique(rows.groups)),
         "unlabelled": len(source.unlabelled),
         "columns": {"text": list(source.text_columns), "label": source.label_column},
@@ -349,7 +401,8 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
     }
     if len(judged) > 1:
         record |= _difference_record(judged, differences, deciding)
-    on = f"{len(rows.targets):,} rows of {source.name}"
+    unit = "inputs" if rows.task.kind == TaskKind.GENERATE else "rows"
+    on = f"{len(rows.targets):,} {unit} of {source.name}"
     names = [entry.entrant.name for entry in judged]
     failures = options.failures(deciding, scores[-1], differences, on, names)
     record["failures"] = failures
@@ -370,8 +423,9 @@ def _ends(found: Estimate | Difference) -> list[float] | None:
 
 def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) -> dict[str, Any]:
     model = judged.entrant.model
-    known, occurring = set(model.task.labels), set(rows.targets)
-    unknown = Counter(label for label in rows.targets if label not in known)
+    labels = rows.targets if judged.codes is not None else ()
+    known, occurring = set(model.task.labels), set(labels)
+    unknown = Counter(label for label in labels if label not in known)
     dataset = judged.source.dataset
     # A model may have been fitted with or without the groups that are named now.
     fingerprints = {dataset.fingerprint, replace(dataset, groups=None).fingerprint}
@@ -386,10 +440,18 @@ def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) 
         "promise": None if trained_on else _promise_record(model.about.score, scores),
         "unknown_labels": dict(unknown.most_common()),
         "absent_labels": sorted(known - occurring),
-        "labels": [_label_record(found) for found in by_label(judged.codes, rows.groups, rows.task)],
+        **_labels_record(judged.codes, rows),
+    }
+
+
+def _labels_record(codes: NDArray[np.int64] | None, rows: _Rows) -> dict[str, Any]:
+    if codes is None:
+        return {"labels": [], "confusions": []}
+    return {
+        "labels": [_label_record(found) for found in by_label(codes, rows.groups, rows.task)],
         "confusions": [
             {"label": found.label, "answer": found.answer, "rows": found.rows}
-            for found in confusions(judged.codes, rows.task, _MOST_CONFUSIONS)
+            for found in confusions(codes, rows.task, _MOST_CONFUSIONS)
         ],
     }
 
@@ -438,7 +500,8 @@ def _difference_record(
     if decisive.interval is not None and 0.0 not in decisive.interval:
         second_wins = (decisive.mean > 0) == metrics.get(deciding).higher_is_better
         better = (second if second_wins else first).entrant.name
-    right = [entry.codes[:, 0] == entry.codes[:, 1] for entry in judged]
+    right = [entry.codes[:, 0] == entry.codes[:, 1] for entry in judged if entry.codes is not None]
+    only = [int((one & ~other).sum()) for one, other in (right, right[::-1])] if len(right) == 2 else [None, None]
     smallest = decisive.smallest_detectable
     return {
         "difference": {
@@ -451,6 +514,6 @@ def _difference_record(
         },
         "better": better,
         "smallest_detectable_difference": None if smallest is None else round(smallest, 6),
-        "only_first_right": int((right[0] & ~right[1]).sum()),
-        "only_second_right": int((right[1] & ~right[0]).sum()),
+        "only_first_right": only[0],
+        "only_second_right": only[1],
     }

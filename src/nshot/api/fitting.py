@@ -16,13 +16,25 @@ from nshot.api.long_fit import long_fit
 from nshot.api.model import Course, Model
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones import DEFAULT, open_backbone
-from nshot.backbones.text_encoder import TextEncoder
-from nshot.core import BackboneRef, Dataset, FitContext, OptionError, Task, UnsupportedError
+from nshot.core import (
+    Ability,
+    BackboneRef,
+    Computes,
+    Dataset,
+    FitContext,
+    OptionError,
+    Task,
+    TaskKind,
+    UnsupportedError,
+)
 from nshot.data.options import ReadOptions
 from nshot.spec import Method
 from nshot.study.options import Bytes, Device
 from nshot.study.watch import Pace, Unwatched, Watch
 from nshot.training.tracking import WISH, is_destination
+
+_CHECKED = 3
+"""So many training examples are answered by the model as it was saved, to see that it answers like the fitted one."""
 
 
 def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,7 +51,8 @@ class FitOptions(ReadOptions):
     set: tuple[str, ...] = ()
     """An option of the method, as OPTION=VALUE, such as learning_rate=3e-5."""
     backbone: str = DEFAULT
-    """Pre-trained model: a name, a local folder or a hub id."""
+    """Pre-trained model: a name, a local folder or a hub id; for answers that are written a language model has to be
+    named, such as Qwen/Qwen2.5-0.5B-Instruct."""
     metric: str | None = None
     """What the method selects by; the task's own metric unless named."""
     seed: int = Field(default=0, ge=0)
@@ -139,7 +152,7 @@ def fit_dataset(
 
     watch = watch or Unwatched()
     method = _method_to_fit(options)
-    metric = metrics.get(options.metric) if options.metric else metrics.default_metric(task)
+    metric = metrics.get(options.metric) if options.metric else metrics.default_metric(task, train.targets or ())
     task = replace(task, metric=metric.name)
     threads = options.threads or available_threads()
     pace = Pace(watch)
@@ -149,11 +162,15 @@ def fit_dataset(
         return open_backbone(ref, precision=options.precision, device=options.device, threads=threads, progress=pace)
 
     backbone = opened(BackboneRef(options.backbone)) if method.needs.abilities is not None else None
-    reason = method.supports(task, backbone) or _too_many_labels(method, task, train)
+    reason = (
+        _without_a_language_model(method, task, options)
+        or method.supports(task, backbone)
+        or _too_many_labels(method, task, train)
+    )
     if reason is not None:
         raise UnsupportedError(reason)
     sign = 1.0 if metric.higher_is_better else -1.0
-    device = backbone.device if isinstance(backbone, TextEncoder) else "cpu"
+    device = backbone.device if isinstance(backbone, Computes) else "cpu"
     precision = measured(device, threads) if backbone and options.precision == "auto" else options.precision
     context = FitContext(
         objective=lambda targets, prediction: sign * metric.aggregate(metric.statistics(targets, prediction, task)),
@@ -188,7 +205,7 @@ def fit_dataset(
         "nshot": version("nshot"),
         "method": [method.method_name(), method.version, method.model_dump(mode="json")],
         "backbone": backbone.ref.as_json() if backbone else None,
-        "task": [task.kind, task.labels, dict(task.descriptions), task.metric],
+        "task": [task.kind, task.labels, dict(task.descriptions), task.metric, task.instruction],
         "pool": pool.fingerprint,
     }
     with long_fit(method, context, options.track, decisive, train.name, out, watch) as long:
@@ -200,7 +217,10 @@ def fit_dataset(
         model = Model(method, task, predictor, about, course)
         if out is not None and is_main_process():
             watch.progress("saving", 0, 0)
-            model.save(out)
+            # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.
+            is_checked = task.kind == TaskKind.GENERATE and (backbone is None or isinstance(backbone, Computes))
+            agreement = model.save(out, examples=train.examples[:_CHECKED] if is_checked else (), opened=opened)
+            model = Model(method, task, predictor, about, replace(course, agreement=agreement))
         about_fit = {"seconds": seconds, "examples_per_second": course.examples_per_second, "n_labels": len(train)}
         long.tracking.finish({**model.training, **about_fit})
     return model
@@ -224,6 +244,17 @@ def _method_to_fit(options: FitOptions) -> Method:
     if options.track and not method.trains_network:
         raise OptionError(f"{options.method} has no training steps, so there is nothing to track. Leave --track out.")
     return method
+
+
+def _without_a_language_model(method: Method, task: Task, options: FitOptions) -> str | None:
+    """Return that a language model has to be named, where the method needs one and nobody did; or None."""
+    needs_one = Ability.GENERATES in (method.needs.abilities or ()) and task.kind in method.needs.tasks
+    if not needs_one or options.backbone != DEFAULT:
+        return None
+    return (
+        f"{method.method_name()} needs a language model that writes, and {DEFAULT} only turns texts into vectors. "
+        "Name one: --backbone FOLDER, or a hub id such as --backbone Qwen/Qwen2.5-0.5B-Instruct."
+    )
 
 
 def _too_many_labels(method: Method, task: Task, train: Dataset) -> str | None:

@@ -134,7 +134,7 @@ def _beyond(metric: Metric, value: float, limit: float) -> bool:
 def _under(metric: Metric, score: Estimate, limit: float, on: str, *, strict: bool) -> str | None:
     from nshot.report import wording
 
-    name, direction = wording.METRICS[metric.name], "below" if metric.higher_is_better else "above"
+    name, direction = wording.named_metric(metric.name), "below" if metric.higher_is_better else "above"
     places = _places(score.score, limit)
     ends = (score.interval.low, score.interval.high) if score.interval else None
     shown = f"{name} is {wording.with_interval(score.score, ends, places)} on {on}"
@@ -157,7 +157,7 @@ def _worse(
     places = _places(difference.mean, margin)
     ends = (interval.low, interval.high) if interval else None
     by = f"{wording.signed(difference.mean, places)} {wording.signed_interval(ends, places)}".rstrip()
-    shown = f"{wording.METRICS[metric.name]} of {names[1]} against {names[0]} is {by} on {on}"
+    shown = f"{wording.named_metric(metric.name)} of {names[1]} against {names[0]} is {by} on {on}"
     more = f"worse by more than {allowed:g}" if allowed else "worse"
     if interval and _beyond(metric, _end(metric, interval, "good"), margin):
         return f"{shown}: shown to be {more} (--fail-if-worse)."

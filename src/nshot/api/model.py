@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nshot import bundle
 from nshot.backbones import open_backbone
-from nshot.core import BackboneRef, DataError, NshotError, Prediction, Predictor, Task
+from nshot.core import (
+    ASSISTANT,
+    Backbone,
+    BackboneRef,
+    Conversation,
+    DataError,
+    Decoding,
+    Example,
+    NshotError,
+    Prediction,
+    Predictor,
+    Task,
+    TaskKind,
+    UnsupportedError,
+    Writer,
+)
+
+if TYPE_CHECKING:
+    from nshot.bundle.exporting import Exported
 
 
 @dataclass(frozen=True)
@@ -22,12 +40,14 @@ class Course:
         examples_per_second: Speed of its training steps, or None where it had none.
         was_resumed: Whether it went on from where an earlier process was stopped.
         facts: What decided the weights besides the method's options, and where it ran; json-able.
+        agreement: How far the saved model, opened again, answers like this one; None where that was not looked at.
     """
 
     seconds: float
     examples_per_second: float | None = None
     was_resumed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    agreement: bundle.Agreement | None = None
 
 
 class Model:
@@ -61,8 +81,14 @@ class Model:
         return dict(self._predictor.state().settings.get("training") or {})
 
     def predict(self, examples: Sequence[Any]) -> list[str]:
-        """Return one label per example."""
-        return list(self.answer(examples).labels or ())
+        """Return one label per example; where answers are written, one text.
+
+        Args:
+            examples: n texts, `nshot.core.Conversation`, or lists of messages such as ``{"role": "user", "content":
+                "Hello"}``.
+        """
+        answer = self.answer(examples)
+        return list((answer.texts if self.task.kind == TaskKind.GENERATE else answer.labels) or ())
 
     def predict_proba(self, examples: Sequence[Any]) -> Any:
         """Return probabilities, shape (n, labels), columns in the order of ``task.labels``.
@@ -81,9 +107,45 @@ class Model:
         Raises:
             DataError: One text was given instead of a list of texts.
         """
-        if isinstance(examples, str):
-            raise DataError("Expected a list of texts, found one text. Put it into a list: [text].")
-        return self._predictor.predict(list(examples))
+        if isinstance(examples, str | Conversation):
+            found = "text" if isinstance(examples, str) else "conversation"
+            raise DataError(f"Expected a list of {found}s, found one {found}. Put it into a list: [{found}].")
+        return self._predictor.predict([as_example(example) for example in examples])
+
+    @property
+    def decoding(self) -> Decoding:
+        """Return how answers are written unless told otherwise."""
+        return self._predictor.decoding if isinstance(self._predictor, Writer) else Decoding()
+
+    def stream(self, example: Any, decoding: Decoding | None = None) -> Iterator[str]:
+        """Yield the answer to one example in pieces.
+
+        Args:
+            example: As one of `predict`.
+            decoding: How to write; as `predict` does unless given.
+
+        Raises:
+            UnsupportedError: This model does not write.
+        """
+        return self._writer().stream(as_example(example), decoding or self.decoding)
+
+    def likelihoods(self, examples: Sequence[Any], answers: Sequence[str]) -> Any:
+        """Return log-probability (nats) and number of tokens of given answers, shape (n, 2); None: it does not tell.
+
+        Raises:
+            UnsupportedError: This model does not write.
+        """
+        return self._writer().likelihoods([as_example(example) for example in examples], answers)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written by a model that can be asked how likely it takes a text for."""
+        return isinstance(self._predictor, Writer)
+
+    def _writer(self) -> Writer:
+        if not isinstance(self._predictor, Writer):
+            raise UnsupportedError(f"{self.method} does not write its answers with a language model.")
+        return self._predictor
 
     def training_record(self, name: str = "model") -> dict[str, Any] | None:
         """Return what `nshot.report.training` shows of the fit, or None where nothing was trained.
@@ -103,6 +165,7 @@ class Model:
             "name": name,
             "method": self.method,
             "data": self.about.data_name,
+            "task": self.task.kind.value,
             "n_labels": self.about.model_n_labels,
             "options": self._method.model_dump(mode="json"),
             "trainings": trainings,
@@ -120,12 +183,38 @@ class Model:
             }
         return record
 
-    def save(self, folder: str | Path) -> None:
-        """Write the model to a folder."""
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        examples: Sequence[Example] = (),
+        opened: Callable[[BackboneRef], Backbone] = open_backbone,
+    ) -> bundle.Agreement | None:
+        """Write the model to a folder.
+
+        Args:
+            folder: Where.
+            examples: A few. What was written is opened again and has to answer them like this model, before it is put
+                in place; none: it is not opened.
+            opened: Opens the pre-trained model for that.
+
+        Returns:
+            How far the two agree, or None without examples.
+
+        Raises:
+            OutputError: The disk refuses, or there is something else in the folder.
+            ModelError: What was written answers otherwise.
+        """
         from nshot.report import training
 
         folder = Path(folder)
         record = self.training_record(folder.expanduser().resolve().name)
+        found: list[bundle.Agreement] = []
+
+        def check(written: Path) -> None:
+            if examples:
+                found.append(bundle.verify(written, self._predictor, list(examples), opened))
+
         bundle.save(
             folder,
             method=self._method,
@@ -133,7 +222,48 @@ class Model:
             predictor=self._predictor,
             about=self.about,
             training_page=None if record is None else training.render(record),
+            check=check,
         )
+        return found[0] if found else None
+
+    def export_folder(self, folder: Path, *, merged: bool, examples: Sequence[Example]) -> Exported:
+        """Write the language model as other programs expect it; see `nshot.api.export`.
+
+        Args:
+            folder: Where.
+            merged: Whether an adapter is merged into its base.
+            examples: What to ask for the check.
+        """
+        from nshot.bundle.exporting import write_model_folder
+
+        return write_model_folder(
+            folder,
+            method=self.method,
+            task=self.task,
+            predictor=self._predictor,
+            about=self.about,
+            merged=merged,
+            examples=examples,
+        )
+
+
+def as_example(value: Any) -> Example:
+    """Return what a person hands over as one example: a list of messages becomes a conversation.
+
+    Raises:
+        DataError: A message has no role or text, or the conversation ends with an answer.
+    """
+    from nshot.data.conversations import FormProblem, messages_in
+
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(part, Mapping) for part in value):
+        return value
+    try:
+        messages = messages_in(list(value), "messages")
+    except FormProblem as problem:
+        raise DataError(f"A conversation {problem}") from None
+    if messages[-1].role == ASSISTANT:
+        raise DataError("The last message is already an answer. End the conversation with what is to be answered.")
+    return Conversation(tuple(messages))
 
 
 def _trainings(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from nshot.backbones.cache import CacheInfo, FeatureCache, cache_folder
+from nshot.backbones.causal_lm import CausalLM
+from nshot.backbones.decoder_settings import is_decoder
 from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
 from nshot.backbones.precision import FEW_COMPILED_PRODUCTS, measured
 from nshot.backbones.remote_options import RemoteAccess
@@ -45,7 +47,7 @@ def open_backbone(
         threads: Processor threads, or None for all that this process may use.
         trust_remote_code: Whether code that comes with the model may be run.
         remote: What is allowed of models behind an address; None: nothing.
-        progress: Told how many of the texts are embedded.
+        progress: Told how many of the texts are embedded, or answers written.
 
     Raises:
         ModelError: There is no such model, it cannot be reached, or it is not the recorded one.
@@ -56,8 +58,18 @@ def open_backbone(
         from nshot.backbones.remote_llm import RemoteLlm
 
         return RemoteLlm(ref, remote, progress)
+    located = locate(ref)
+    if is_decoder(located.folder):
+        return CausalLM(
+            located,
+            precision=precision,
+            device=device,
+            threads=threads,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
+        )
     return TextEncoder(
-        locate(ref),
+        located,
         cache=cache,
         precision=precision,
         device=device,

@@ -10,6 +10,7 @@ id                        class               takes                  can
 ``fake/rows``             `FakeRows`          rows of numbers        embed: rows with similar values are near
 ``fake/generator``        `FakeGenerator`     texts                  generate, score: copies the best worked example
 ``fake/remote``           `FakeRemote`        texts                  the same, as a service without a weights file
+``fake/decoder``          `FakeDecoder`       texts                  generate, score, train: a tiny real network
 ========================  ==================  =====================  ===========================================
 """
 
@@ -18,11 +19,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nshot.backbones.fake_decoder import FakeDecoder
 from nshot.core import (
     ASSISTANT,
     USER,
@@ -61,8 +63,8 @@ def open(ref: BackboneRef) -> Backbone:  # noqa: A001 - reads as fake.open(ref),
     Raises:
         ModelError: There is none of that name, or `ref` carries the hash of other weights.
     """
-    kinds: dict[str, type[FakeTextEncoder] | type[FakeRows] | type[FakeGenerator]] = {
-        kind.ID: kind for kind in (FakeTextEncoder, FakeRows, FakeGenerator, FakeRemote)
+    kinds: dict[str, type[FakeTextEncoder] | type[FakeRows] | type[FakeGenerator] | type[FakeDecoder]] = {
+        kind.ID: kind for kind in (FakeTextEncoder, FakeRows, FakeGenerator, FakeRemote, FakeDecoder)
     }
     if ref.id not in kinds:
         raise ModelError(
@@ -314,16 +316,23 @@ class FakeGenerator:
                 )
         return [_answer(_turns(example, before), decoding) for example in examples]
 
-    def stream(self, example: Example, decoding: Decoding, *, before: Sequence[Message] = ()) -> Iterator[str]:
-        """Yield the answer word by word."""
-        words = self.generate([example], decoding, before=before)[0].text.split(" ")
+    def stream(
+        self, example: Example, decoding: Decoding, *, before: Sequence[Message] = ()
+    ) -> Generator[str, None, Written]:
+        """Yield the answer word by word; return it whole."""
+        written = self.generate([example], decoding, before=before)[0]
+        words = written.text.split(" ")
         yield words[0]
         yield from (f" {word}" for word in words[1:])
+        return written
 
     def score(
         self, examples: Sequence[Example], continuations: Sequence[str], *, before: Sequence[Message] = ()
     ) -> np.ndarray:
-        """Return log-probabilities, float32, shape (n, continuations): a word that was said is likelier.
+        """Return log-probabilities, float32, shape (n, continuations).
+
+        A word that stands in the last turn or in the answer to the nearest worked example is likeliest, then one that
+        was said at all.
 
         Raises:
             DataError: An example is neither a text nor a conversation.
@@ -332,9 +341,9 @@ class FakeGenerator:
 
         scores = np.zeros((len(examples), len(continuations)), dtype=np.float32)
         for row, example in enumerate(examples):
-            present = _said(example, before)
+            said = _said(example, before)
             for column, continuation in enumerate(continuations):
-                scores[row, column] = _log_probability(continuation, present)
+                scores[row, column] = _log_probability(continuation, said)
         return scores
 
     def likelihoods(
@@ -374,12 +383,25 @@ def _turns(example: Example, before: Sequence[Message]) -> tuple[Message, ...]:
     return as_conversation(example, before).messages
 
 
-def _said(example: Example, before: Sequence[Message]) -> frozenset[str]:
-    return frozenset(word for message in _turns(example, before) for word in _words(message.content))
+class _Said(NamedTuple):
+    """The words that an answer is likely to have: of the last turn and the answer to copy, and of all turns."""
+
+    now: frozenset[str]
+    ever: frozenset[str]
 
 
-def _log_probability(answer: str, present: frozenset[str]) -> float:
-    return sum(math.log(0.5 if word in present else 0.01) for word in _words(answer))
+def _said(example: Example, before: Sequence[Message]) -> _Said:
+    turns = _turns(example, before)
+    copied = _answer(turns, Decoding(_MOST_TOKENS)).text
+    last = turns[-1].content if turns else ""
+    return _Said(
+        frozenset([*_words(last), *_words(copied)]),
+        frozenset(word for message in turns for word in _words(message.content)),
+    )
+
+
+def _log_probability(answer: str, said: _Said) -> float:
+    return sum(math.log(0.5 if word in said.now else 0.05 if word in said.ever else 0.01) for word in _words(answer))
 
 
 def _worked_in(text: str) -> tuple[list[_Worked], str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nshot.backbones.cache import recall, remember
+from nshot.backbones.decoder_settings import is_decoder
 from nshot.backbones.settings import Dense, read_settings
 from nshot.core import BackboneRef, ModelError, closest
 
@@ -18,7 +19,7 @@ DEFAULT = "all-MiniLM-L6-v2"
 """The backbone that is used where none is named."""
 
 _INDEX = "model.safetensors.index.json"
-_SMALL_FILES = ["*.json", "*.txt", "*.model", "*/config.json"]
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -224,16 +225,18 @@ def _unreachable(repository: str, revision: str | None, reason: str) -> ModelErr
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     """Return all weight files of the network and of what follows it, or nothing if one is missing."""
-    settings = read_settings(folder)
-    index = settings.folder / _INDEX
-    files = [settings.folder / "model.safetensors"]
+    settings = None if is_decoder(folder) else read_settings(folder)
+    network = folder if settings is None else settings.folder
+    index = network / _INDEX
+    files = [network / "model.safetensors"]
     if index.is_file() and not files[0].is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"{index} cannot be read: {error}.") from None
-        files = [settings.folder / name for name in names]
-    files += [step.folder / "model.safetensors" for step in settings.after if isinstance(step, Dense)]
+        files = [network / name for name in names]
+    if settings is not None:
+        files += [step.folder / "model.safetensors" for step in settings.after if isinstance(step, Dense)]
     return tuple(files) if all(path.is_file() for path in files) else ()
 
 
@@ -255,7 +258,7 @@ def _sha256(path: Path) -> str:
 
 
 def _in_hub_cache() -> list[KnownModel]:
-    """Return the text encoders with safetensors in the hub's cache folder."""
+    """Return the text encoders and decoders with safetensors in the hub's cache folder."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     models = []
@@ -263,7 +266,7 @@ def _in_hub_cache() -> list[KnownModel]:
         try:
             files = _weight_files(folder)
         except ModelError:
-            continue  # something else than a text encoder
+            continue  # something else than a model for texts
         if files:
             repository = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
             models.append(KnownModel(BackboneRef(repository, folder.name), "hub cache", folder, _size(files)))

@@ -121,7 +121,7 @@ def read_settings(folder: Path) -> EncoderSettings:
     """
     modules = _modules(folder)
     network = folder / modules[0][1]
-    config = _record(network / "config.json")
+    config = read_record(network / "config.json")
     if "vision_config" in config or "image_size" in config:
         raise ModelError(
             f"{folder} holds a model of type '{config.get('model_type')}', which takes images. Expected a text encoder."
@@ -131,7 +131,7 @@ def read_settings(folder: Path) -> EncoderSettings:
     includes_prompt = True
     for kind, path in modules[1:]:
         if kind == "Pooling":
-            record = _record(folder / path / "config.json")
+            record = read_record(folder / path / "config.json")
             pooling = _pooling(record, folder / path)
             includes_prompt = bool(record.get("include_prompt", True))
         elif kind == "Dense":
@@ -143,7 +143,7 @@ def read_settings(folder: Path) -> EncoderSettings:
                 f"{folder / 'modules.json'} asks for a module '{kind}'. "
                 "nshot knows Transformer, Pooling, Dense and Normalize."
             )
-    prompts = _optional(folder / "config_sentence_transformers.json")
+    prompts = read_optional(folder / "config_sentence_transformers.json")
     prompt = str(prompts.get("prompts", {}).get(prompts.get("default_prompt_name"), "") or "")
     if prompt and not includes_prompt:
         raise ModelError(f"{folder} leaves its prompt out of pooling, which nshot cannot do. Use another model.")
@@ -186,7 +186,7 @@ def _pooling(record: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
 
 
 def _dense(folder: Path) -> Dense:
-    record = _record(folder / "config.json")
+    record = read_record(folder / "config.json")
     if record.get("use_residual"):
         raise ModelError(f"{folder / 'config.json'} asks for a residual dense layer, which nshot does not know.")
     return Dense(
@@ -200,7 +200,7 @@ def _dense(folder: Path) -> Dense:
 
 def _sentence_limits(network: Path) -> Mapping[str, Any]:
     for path in sorted(network.glob("sentence_*_config.json")):
-        return _record(path)
+        return read_record(path)
     return {}
 
 
@@ -211,15 +211,21 @@ def _max_tokens(network: Path, config: Mapping[str, Any], limits: Mapping[str, A
     positions = config.get("max_position_embeddings", _LONGEST)
     if config.get("model_type") in _POSITIONS_AFTER_PADDING:
         positions -= int(config.get("pad_token_id", 1)) + 1
-    tokenizer = _optional(network / "tokenizer_config.json").get("model_max_length", _LONGEST)
+    tokenizer = read_optional(network / "tokenizer_config.json").get("model_max_length", _LONGEST)
     return int(min(positions, tokenizer, _LONGEST))
 
 
-def _optional(path: Path) -> Mapping[str, Any]:
-    return _record(path) if path.is_file() else {}
+def read_optional(path: Path) -> Mapping[str, Any]:
+    """Return the json object in a file; an empty one where there is no such file."""
+    return read_record(path) if path.is_file() else {}
 
 
-def _record(path: Path) -> Mapping[str, Any]:
+def read_record(path: Path) -> Mapping[str, Any]:
+    """Return the json object in a file.
+
+    Raises:
+        ModelError: It is missing, cannot be read or holds something else.
+    """
     record = _json(path)
     if not isinstance(record, dict):
         raise ModelError(f"{path} must hold a json object. Found: {type(record).__name__}.")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nshot.backbones.cache import FeatureCache, text_digest
+from nshot.backbones.computing import chosen_device, with_threads
 from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.settings import EncoderSettings, read_settings
@@ -22,7 +23,6 @@ from nshot.core import (
     Ability,
     BackboneRef,
     Embeds,
-    EnvironmentProblem,
     Example,
     PrefixShape,
     Progress,
@@ -107,17 +107,7 @@ class TextEncoder:
         Raises:
             EnvironmentProblem: A GPU was asked for and there is none.
         """
-        import torch
-
-        has_gpu = torch.cuda.is_available()
-        if self._asked_device.startswith("cuda") and not has_gpu:
-            raise EnvironmentProblem(
-                f"The device '{self._asked_device}' was asked for, and this PyTorch ({torch.__version__}) sees no CUDA "
-                "GPU. Leave --device out to compute on the processor."
-            )
-        if self._asked_device != "auto":
-            return self._asked_device
-        return "cuda" if has_gpu else "cpu"
+        return chosen_device(self._asked_device)
 
     @cached_property
     def precision(self) -> str:
@@ -264,7 +254,7 @@ class TextEncoder:
 
     def computing(self) -> AbstractContextManager[None]:
         """Return the context in which this encoder's number of threads holds."""
-        return _threads(self._threads)
+        return with_threads(self._threads)
 
     def _load(self) -> None:
         """Read tokenizer and weights now."""
@@ -427,19 +417,3 @@ def _even_batches(prepared: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
             yield order[first:position]
             first = position
     yield order[first:]
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    """Compute with this many threads, then with as many as before."""
-    import torch
-
-    before = torch.get_num_threads()
-    if wanted is None or wanted == before:
-        yield
-        return
-    torch.set_num_threads(wanted)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

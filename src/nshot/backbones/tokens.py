@@ -77,7 +77,7 @@ class Tokens:
     def _prepared(self, text: str) -> str:
         text = self._settings.prompt + text if self._settings.prompt else text
         if not text.isascii():
-            text = _encodable(text[: self._cut_at * _LONGER])
+            text = encodable(text[: self._cut_at * _LONGER])
         return text.lower() if self._settings.lower else text
 
 
@@ -86,7 +86,7 @@ def _cut(text: str, limit: int) -> str:
     return text[: blank if blank > 0 else limit]
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Return the text with lone surrogates, which no encoding can write, replaced."""
     try:
         text.encode()

@@ -7,17 +7,21 @@
       settings.json          what the fit learnt and chose that is no array
       tensors.safetensors    arrays; absent where there are none
       blobs/NAME             data in a documented format (UBJSON, ONNX ...); absent where there are none
+      config.json, ...       the files that transformers or peft want of a language model that was trained, whose arrays
+                             are then in model.safetensors or adapter_model.safetensors: these libraries open the folder
       README.md              the same for people; not read back, so it may be edited
       training.html          how the training went, for people; not read back; absent where nothing was trained
 """
 
+from nshot.bundle.agreement import Agreement
 from nshot.bundle.loading import Bundle, load, read_manifest
 from nshot.bundle.manifest import TRAINING, BundleInfo, Manifest, MeasuredScore
-from nshot.bundle.round_trip import check_round_trip
+from nshot.bundle.round_trip import check_round_trip, verify
 from nshot.bundle.saving import require_writable, save
 
 __all__ = [
     "TRAINING",
+    "Agreement",
     "Bundle",
     "BundleInfo",
     "Manifest",
@@ -27,4 +31,5 @@ __all__ = [
     "read_manifest",
     "require_writable",
     "save",
+    "verify",
 ]

@@ -1,12 +1,27 @@
-"""The README.md of a bundle: the manifest in words."""
+"""The README.md of a bundle, or of a model that was exported from one: the manifest in words.
+
+A folder that transformers or peft opens begins with the facts that the Hugging Face hub reads.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable
 
-from nshot.bundle.manifest import MANIFEST, Manifest, MeasuredScore
+from nshot.bundle.manifest import (
+    ADAPTER_CONFIG,
+    MANIFEST,
+    MODEL_CONFIG,
+    BackboneRecord,
+    BundleInfo,
+    Manifest,
+    MeasuredScore,
+)
+from nshot.core import BackboneRef, Task, TaskKind
 
 _LABELS_SHOWN = 40
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LONGEST = 160
 
 
@@ -21,7 +36,9 @@ def model_card(name: str, manifest: Manifest) -> str:
     backbones = ", ".join(_licensed(record.id, record.licence) for record in manifest.backbones) or "none"
     data = f" of {_plain(manifest.data_name)}" if manifest.data_name else ""
     columns = ", ".join(_plain(column) for column in manifest.text_columns)
+    is_written = task.kind == TaskKind.GENERATE
     lines = [
+        *_hub_facts(manifest.files, manifest.backbones),
         f"# {_plain(name)}",
         "",
         f"Made by nshot {_plain(manifest.packages.get('nshot', ''))} on {manifest.created:%Y-%m-%d}.",
@@ -29,11 +46,12 @@ def model_card(name: str, manifest: Manifest) -> str:
         f"- Task: {task.kind.value}",
         f"- Method: {_plain(method.name)} (version {method.version})",
         f"- Pre-trained model: {backbones}",
-        f"- Trained on: {manifest.model_n_labels:,} labelled examples{data}",
+        f"- Trained on: {manifest.model_n_labels:,} {_examples(is_written)}{data}",
         f"- Score: {_score(manifest.score, manifest.model_n_labels)}",
         *([f"- Reads the columns: {columns}"] if columns else []),
         "",
         *_labels(manifest),
+        *_asked(manifest.task.task(), manifest.files),
         "## Use",
         "",
         "```bash",
@@ -46,9 +64,104 @@ def model_card(name: str, manifest: Manifest) -> str:
         'model = nshot.load("PATH/TO/THIS/FOLDER")',
         "```",
         "",
+        *_opened_by_others(manifest.files),
         f"`{MANIFEST}` says the same for programs, with the hash of every file. This card may be edited.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def export_card(
+    name: str, method: str, task: Task, about: BundleInfo, backbones: Iterable[BackboneRef], files: Iterable[str]
+) -> str:
+    """Return the card of a model that was written for other programs, in Markdown.
+
+    Args:
+        name: The folder's name.
+        method: What made the model.
+        task: With what is said before every prompt.
+        about: Score and data.
+        backbones: What the model was before.
+        files: What is in the folder.
+    """
+    records = [BackboneRecord(**ref.as_json(), licence=about.licences.get(ref.id)) for ref in backbones]
+    began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
+    data = f" of {_plain(about.data_name)}" if about.data_name else ""
+    lines = [
+        *_hub_facts(files, records),
+        f"# {_plain(name)}",
+        "",
+        f"- Method: {_plain(method)}, by nshot",
+        f"- Began as: {began}",
+        f"- Trained on: {about.model_n_labels:,} {_examples(is_written=True)}{data}",
+        f"- Score: {_score(about.score, about.model_n_labels)}",
+        "",
+        *_asked(task, files),
+        *_opened_by_others(files),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _examples(is_written: bool) -> str:
+    return "examples with their answers" if is_written else "labelled examples"
+
+
+def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> list[str]:
+    """Return the head of the card that the hub reads (https://huggingface.co/docs/hub/model-cards)."""
+    library = _library(files)
+    if library is None:
+        return []
+    began = [record for record in backbones if _HUB_ID.fullmatch(record.id)]
+    licences = {record.licence for record in backbones if record.licence}
+    # A model that was trained further is under the licence of what it was; whoever publishes it has to look it up.
+    licence = licences.pop() if len(licences) == 1 else "unknown"
+    return [
+        "---",
+        f"library_name: {library}",
+        "pipeline_tag: text-generation",
+        f"license: {json.dumps(licence)}",
+        *(["base_model:", *(f"- {record.id}" for record in began)] if began else []),
+        "tags:",
+        "- nshot",
+        "---",
+        "",
+    ]
+
+
+def _library(files: Iterable[str]) -> str | None:
+    names = set(files)
+    if ADAPTER_CONFIG in names:
+        return "peft"
+    return "transformers" if MODEL_CONFIG in names else None
+
+
+def _asked(task: Task, files: Iterable[str]) -> list[str]:
+    """Return how the model is to be asked."""
+    if task.kind != TaskKind.GENERATE:
+        return []
+    lines = ["## How it is asked", ""]
+    if task.instruction:
+        lines += ["What the system message says:", "", f"> {_plain(task.instruction, longest=None)}", ""]
+    else:
+        lines += ["There is no system message: what is asked is what the user says.", ""]
+    if _library(files) is not None:
+        lines += ["`chat_template.jinja`, or `tokenizer_config.json`, makes the prompt of a conversation.", ""]
+    return lines
+
+
+def _opened_by_others(files: Iterable[str]) -> list[str]:
+    if _library(files) is None:
+        return []
+    return [
+        "Without nshot:",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("PATH/TO/THIS/FOLDER")',
+        'model = AutoModelForCausalLM.from_pretrained("PATH/TO/THIS/FOLDER")',
+        "```",
+        "",
+    ]
 
 
 def _score(score: MeasuredScore | None, model_n_labels: int) -> str:
@@ -82,9 +195,9 @@ def _licensed(name: str, licence: str | None) -> str:
     return f"{_plain(name)} ({_plain(licence)})" if licence else f"{_plain(name)} (licence not known)"
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, longest: int | None = _LONGEST) -> str:
     """Return `text` on one line, cut, with every character escaped that Markdown or HTML would act on."""
     line = " ".join(text.split())
-    line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = line if longest is None or len(line) <= longest else line[: longest - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|#~])", r"\\\1", line)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nshot import methods
-from nshot.bundle.manifest import FORMAT, MANIFEST, SCHEMA, BundleInfo, Manifest
+from nshot.bundle.manifest import FORMAT, MANIFEST, MODEL_CONFIG, MODEL_WEIGHTS, SCHEMA, BundleInfo, Manifest
 from nshot.bundle.saving import previous_of
 from nshot.bundle.state_files import read_json, read_state
 from nshot.core import (
@@ -19,6 +19,7 @@ from nshot.core import (
     NshotError,
     OptionError,
     Predictor,
+    State,
     Task,
     UnsupportedError,
 )
@@ -90,7 +91,7 @@ def load(folder: Path, open_backbone: Callable[[BackboneRef], Backbone]) -> Bund
     task = manifest.task.task()
     state = read_state(folder, manifest.files)
     try:
-        predictor = method.restore(task, state, _verified(folder, manifest, open_backbone))
+        predictor = method.restore(task, state, _verified(folder, manifest, state, open_backbone))
     except NshotError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -157,13 +158,18 @@ def _method(folder: Path, manifest: Manifest) -> Method:
 
 
 def _verified(
-    folder: Path, manifest: Manifest, open_backbone: Callable[[BackboneRef], Backbone]
+    folder: Path, manifest: Manifest, state: State, open_backbone: Callable[[BackboneRef], Backbone]
 ) -> Callable[[BackboneRef], Backbone]:
     listed = {record.ref for record in manifest.backbones}
+    # All of the network was trained, and lies here: the model that it began as need not be on this machine.
+    is_whole = {MODEL_CONFIG, MODEL_WEIGHTS} <= set(manifest.files)
+    replaced = state.settings.get("backbone") if is_whole else None
 
     def open_listed(ref: BackboneRef) -> Backbone:
         if ref not in listed:
             raise ModelError(f"{folder} asks for the backbone {ref.id}, which its manifest does not list.")
+        if ref.as_json() == replaced:
+            return open_backbone(BackboneRef(str(folder.absolute())))
         backbone = open_backbone(ref)
         if ref.sha256 is not None and backbone.ref.sha256 != ref.sha256:
             raise ModelError(

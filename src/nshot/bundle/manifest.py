@@ -20,9 +20,36 @@ CARD = "README.md"
 TRAINING = "training.html"
 BLOB_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
 
+MODEL_CONFIG = "config.json"
+MODEL_WEIGHTS = "model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+MODEL_FILES = frozenset(
+    {
+        MODEL_CONFIG,
+        ADAPTER_CONFIG,
+        "generation_config.json",
+        "chat_template.jinja",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.json",
+        "merges.txt",
+        "vocab.txt",
+        "tokenizer.model",
+        "sentencepiece.bpe.model",
+        "spiece.model",
+    }
+)
+"""The blobs that transformers and peft look for at the top of a model's folder."""
+WEIGHTS = frozenset({TENSORS, MODEL_WEIGHTS, ADAPTER_WEIGHTS})
+"""What the file with the tensors is called; a saved model has one of them."""
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # The only files that are ever opened: no name in a stranger's manifest can lead out of the folder.
-FileName = Annotated[str, StringConstraints(pattern=rf"^(settings\.json|tensors\.safetensors|{BLOBS}/{BLOB_NAME})$")]
+_TOP = "|".join(name.replace(".", r"\.") for name in sorted({SETTINGS, *WEIGHTS, *MODEL_FILES}))
+FileName = Annotated[str, StringConstraints(pattern=rf"^({_TOP}|{BLOBS}/{BLOB_NAME})$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

@@ -4,14 +4,99 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nshot.bundle.agreement import SHORT, Agreement, most_difference, refusal, unlike, unlikely
 from nshot.bundle.loading import load
-from nshot.core import Backbone, BackboneRef, Example, Prediction, Predictor
+from nshot.bundle.manifest import ADAPTER_CONFIG, MODEL_CONFIG
+from nshot.core import (
+    Backbone,
+    BackboneRef,
+    Example,
+    ModelError,
+    OutOfMemoryError,
+    Prediction,
+    Predictor,
+    Writer,
+)
+from nshot.training.writing import ModelWriter
 
 if TYPE_CHECKING:
     import numpy as np
+
+_NO_MEMORY = "there is not enough memory for a second copy of the model"
+_SPARE = 1.5
+"""A copy of a model takes so many times its file, for a moment."""
+
+
+def verify(
+    folder: Path,
+    predictor: Predictor,
+    examples: Sequence[Example],
+    open_backbone: Callable[[BackboneRef], Backbone],
+) -> Agreement:
+    """Open what was saved in `folder` and compare its answers with those of `predictor`.
+
+    A model that writes answers a few words to each example with the likeliest token; where the folder is one of
+    transformers or peft, transformers opens it as well, puts the prompts by the folder's own template, and writes.
+
+    Args:
+        folder: What `save` wrote.
+        predictor: What was saved.
+        examples: A few.
+        open_backbone: As in `load`.
+
+    Raises:
+        ModelError: The answers are others; the text says whose, to which example.
+    """
+    if (lacking := _lacking_memory(folder)) is not None:
+        return Agreement(left_out=lacking)
+    if not isinstance(predictor, Writer):
+        largest = check_round_trip(folder, predictor, examples, open_backbone)
+        if math.isinf(largest):
+            raise ModelError(refusal("nshot") + " Its answers to the training's own examples are others.")
+        return Agreement.over(examples).and_by("nshot", len(examples), largest)
+    answers = written(predictor, examples)
+    try:
+        found = Agreement.over(examples).and_by(
+            "nshot", *_by_nshot(folder, predictor, examples, answers, open_backbone)
+        )
+    except (MemoryError, OutOfMemoryError):
+        return Agreement(left_out=_NO_MEMORY)
+    is_ordinary = (folder / MODEL_CONFIG).exists() or (folder / ADAPTER_CONFIG).exists()
+    if not is_ordinary or not isinstance(predictor, ModelWriter):
+        return found
+    return by_transformers_too(found, folder, predictor, examples, answers)
+
+
+def by_transformers_too(
+    found: Agreement, folder: Path, writer: ModelWriter, examples: Sequence[Example], answers: Sequence[str]
+) -> Agreement:
+    """Return the agreement with transformers, opening `folder` by itself, added to what was found.
+
+    Args:
+        found: By other readers.
+        folder: A model of transformers or an adapter of peft.
+        writer: What was written there.
+        examples: n examples.
+        answers: From `written`.
+
+    Raises:
+        ModelError: transformers answers otherwise.
+    """
+    from nshot.bundle import by_transformers
+
+    try:
+        return found.and_by("transformers", *by_transformers.compare(folder, writer, examples, answers))
+    except (MemoryError, OutOfMemoryError):
+        return replace(found, left_out=_NO_MEMORY)
+
+
+def written(predictor: Writer, examples: Sequence[Example]) -> list[str]:
+    """Return the first words of the likeliest answer to each example."""
+    return ["".join(predictor.stream(example, SHORT)) for example in examples]
 
 
 def check_round_trip(
@@ -31,6 +116,47 @@ def check_round_trip(
     """
     bundle = load(folder, open_backbone)
     return _largest_difference(predictor.predict(examples), bundle.predictor.predict(examples), bundle.task.index())
+
+
+def _by_nshot(
+    folder: Path,
+    predictor: Writer,
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    open_backbone: Callable[[BackboneRef], Backbone],
+) -> tuple[int, float]:
+    """Return how many answers are the same, and the largest difference in nats per token."""
+    import numpy as np
+
+    again = load(folder, open_backbone).predictor
+    if not isinstance(again, Writer):
+        raise ModelError(refusal("nshot") + " It writes nothing.")
+    model = predictor.model if isinstance(predictor, ModelWriter) else None
+    most = most_difference(model)
+    before, after = predictor.likelihoods(examples, answers), again.likelihoods(examples, answers)
+    difference = np.zeros(len(examples))
+    if before is not None and after is not None:
+        difference = np.abs(before[:, 0] - after[:, 0]) / np.maximum(before[:, 1], 1.0)
+    texts = written(again, examples)
+    for example, expected, found, by in zip(examples, answers, texts, difference, strict=True):
+        if not by <= most:
+            raise unlikely("nshot", example, float(by))
+        # With the same likelihoods another text can only be a tie, which the same computation decides the same way.
+        if expected != found and (before is None or by == 0.0):
+            raise unlike("nshot", example, expected, found)
+    same = sum(expected == found for expected, found in zip(answers, texts, strict=True))
+    return same, float(difference.max(initial=0.0))
+
+
+def _lacking_memory(folder: Path) -> str | None:
+    """Return why the model cannot be opened a second time, or None; the system would end the process without asking."""
+    import psutil
+
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.suffix == ".safetensors")
+    free = psutil.virtual_memory().available
+    if _SPARE * size <= free:
+        return None
+    return f"a second copy of the model takes {size / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free"
 
 
 def _largest_difference(before: Prediction, after: Prediction, columns: Mapping[str, int]) -> float:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,10 +25,11 @@ from nshot.bundle.manifest import (
     CARD,
     FORMAT,
     MANIFEST,
+    MODEL_FILES,
     SCHEMA,
     SETTINGS,
-    TENSORS,
     TRAINING,
+    WEIGHTS,
     BackboneRecord,
     BundleInfo,
     Manifest,
@@ -40,7 +41,7 @@ from nshot.bundle.state_files import read_json, record_of, write_state
 from nshot.core import BackboneRef, ModelError, OptionError, OutputError, Predictor, State, Task
 from nshot.spec import Method
 
-_OURS = frozenset({MANIFEST, SETTINGS, TENSORS, BLOBS, CARD, TRAINING})
+_OURS = frozenset({MANIFEST, SETTINGS, BLOBS, CARD, TRAINING, *WEIGHTS, *MODEL_FILES})
 _PACKAGES = ("nshot", "numpy", "peft", "safetensors", "scikit-learn", "tokenizers", "torch", "transformers")
 _ABANDONED_SECONDS = 3600.0
 _PROBE_BYTES = 1 << 16
@@ -56,6 +57,7 @@ def save(
     predictor: Predictor,
     about: BundleInfo,
     training_page: str | None = None,
+    check: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Write `predictor` to `folder`, replacing a saved model that lies there.
 
@@ -69,6 +71,7 @@ def save(
         predictor: What the fit returned.
         about: Score, data, precision. A score that was saved with another model than this is left out.
         training_page: HTML on how the training went, for people; None: no such file.
+        check: Handed the folder with the new files before they are put in place; what it raises leaves the old model.
 
     Raises:
         OutputError: The disk refuses, or `folder` holds something else than a saved model.
@@ -83,10 +86,7 @@ def save(
             "Name its module in an entry point of the group 'nshot.methods'."
         )
     _refuse_foreign(folder)
-    writing = folder.with_name(f".{folder.name}.writing-{secrets.token_hex(4)}")
-    try:
-        writing.mkdir(parents=True)
-        _sweep_abandoned(folder, writing)
+    with in_place_of(folder) as writing:
         state = predictor.state()
         write_state(writing, state, name)
         manifest = _manifest(method, task, state, about, writing)
@@ -98,6 +98,21 @@ def save(
         (writing / CARD).write_text(model_card(folder.name, manifest), encoding="utf-8", errors="replace")
         if training_page is not None:
             (writing / TRAINING).write_text(training_page, encoding="utf-8", errors="replace")
+        check(writing)
+
+
+@contextlib.contextmanager
+def in_place_of(folder: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `folder`; left without an error, it takes the place of `folder` in one step.
+
+    Raises:
+        OutputError: The disk refuses; what lay there before is untouched.
+    """
+    writing = folder.with_name(f".{folder.name}.writing-{secrets.token_hex(4)}")
+    try:
+        writing.mkdir(parents=True)
+        _sweep_abandoned(folder, writing)
+        yield writing
         _flush(writing)
         _put_in_place(writing, folder)
     except OSError as error:
@@ -155,7 +170,7 @@ def _manifest(method: Method, task: Task, state: State, about: BundleInfo, folde
                 "task": TaskRecord.of(task),
                 "backbones": tuple(
                     BackboneRecord(**ref.as_json(), licence=about.licences.get(ref.id))
-                    for ref in sorted(set(_references(state.settings)), key=repr)
+                    for ref in sorted(set(references(state.settings)), key=repr)
                 ),
                 "packages": _packages(),
                 "files": {path.relative_to(folder).as_posix(): record_of(path) for path in files},
@@ -189,17 +204,17 @@ def _refuse_unless_it_comes_back(name: str, text: str, manifest: Manifest) -> No
         )
 
 
-def _references(settings: Any) -> Iterator[BackboneRef]:
+def references(settings: Any) -> Iterator[BackboneRef]:
     """Find the backbones by the form of their records: a method may use two, or wrap a method that uses one."""
     if isinstance(settings, Mapping):
         if set(settings) == {"id", "revision", "sha256"}:
             yield BackboneRef.from_json(settings)
         else:
             for value in settings.values():
-                yield from _references(value)
+                yield from references(value)
     elif isinstance(settings, list | tuple):
         for value in settings:
-            yield from _references(value)
+            yield from references(value)
 
 
 def _packages() -> dict[str, str]:

@@ -1,4 +1,8 @@
-"""A predictor's state as files: json, safetensors and blobs; never pickle."""
+"""A predictor's state as files: json, safetensors and blobs; never pickle.
+
+Blobs under the names that transformers and peft look for lie at the top of the folder, and the tensors beside them
+under the name that goes with them: then the folder is an ordinary model or adapter for other programs as well.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nshot.bundle.manifest import BLOB_NAME, BLOBS, SETTINGS, TENSORS, FileRecord
+from nshot.bundle.manifest import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BLOB_NAME,
+    BLOBS,
+    MODEL_CONFIG,
+    MODEL_FILES,
+    MODEL_WEIGHTS,
+    SETTINGS,
+    TENSORS,
+    WEIGHTS,
+    FileRecord,
+)
 from nshot.core import ModelError, State
 
 if TYPE_CHECKING:
@@ -36,17 +52,22 @@ def write_state(folder: Path, state: State, owner: str) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{owner} cannot be saved: its settings are not plain json ({error}).") from error
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
+    write_data(folder, state, owner)
+
+
+def write_data(folder: Path, state: State, owner: str) -> None:
+    """Write the tensors and blobs of `state`, but not its settings; see `write_state`."""
     if state.tensors:
-        _write_tensors(folder / TENSORS, state.tensors, owner)
-    if state.blobs:
-        (folder / BLOBS).mkdir()
+        _write_tensors(folder / _weights_file(state), state.tensors, owner)
     for name, data in state.blobs.items():
         if not re.fullmatch(BLOB_NAME, name):
             raise ModelError(
                 f"{owner} cannot be saved: a blob's name must be letters, digits, '.', '_' and '-'. "
                 f"Got {name!r} instead."
             )
-        (folder / BLOBS / name).write_bytes(data)
+        place = folder if name in MODEL_FILES else folder / BLOBS
+        place.mkdir(exist_ok=True)
+        (place / name).write_bytes(data)
 
 
 def read_state(folder: Path, files: Mapping[str, FileRecord]) -> State:
@@ -64,11 +85,18 @@ def read_state(folder: Path, files: Mapping[str, FileRecord]) -> State:
         path = folder / name
         if name == SETTINGS:
             settings = read_json(path)
-        elif name == TENSORS:
+        elif name in WEIGHTS:
             tensors = _read_tensors(path)
         else:
             blobs[path.name] = path.read_bytes()
     return State(settings, tensors, blobs)
+
+
+def _weights_file(state: State) -> str:
+    """Return what the tensors' file has to be called, for those who read the files beside it."""
+    if ADAPTER_CONFIG in state.blobs:
+        return ADAPTER_WEIGHTS
+    return MODEL_WEIGHTS if MODEL_CONFIG in state.blobs else TENSORS
 
 
 def record_of(path: Path) -> FileRecord:
@@ -114,8 +142,13 @@ def _write_tensors(path: Path, tensors: Mapping[str, np.ndarray], owner: str) ->
             )
         # safetensors copies the memory as it lies, so a transposed view would come back scrambled.
         dense[name] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C", copy=None)
+    path.touch()
+    mode = path.stat().st_mode
     try:
-        save_file(dense, path)
+        # transformers wants to be told which library's layout of tensors it is.
+        save_file(dense, path, metadata={"format": "pt"})
+        # It writes a file for its owner only; people expect what their umask says.
+        path.chmod(mode)
     except SafetensorError as error:
         # The writer reports a full disk as its own error.
         raise OSError(None, str(error), str(path)) from error

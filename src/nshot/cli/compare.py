@@ -48,7 +48,7 @@ def command(data: str, only_plan: bool, as_json: bool, quiet: bool, **values: An
         return
     from nshot.report import terminal
 
-    terminal.render(found.record, Console(file=sys.stdout))
+    terminal.render(found.record, Console(file=sys.stdout), texts=values["texts"] is not False)
 
 
 def _show_plan(data: str, values: dict[str, Any], *, as_json: bool, quiet: bool) -> None:

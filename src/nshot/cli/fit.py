@@ -11,12 +11,14 @@ import click
 from nshot import api, bundle
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
+from nshot.core import TaskKind
 
 _EPILOG = """\b
 Examples:
   nshot fit tickets.csv --method linear_probe --out model
   nshot fit tickets.csv --method full_finetune --set learning_rate=3e-5 --out model
   nshot fit tickets.csv --method lora --out model --track tensorboard
+  nshot fit chats.jsonl --method sft_lora --backbone Qwen/Qwen2.5-0.5B-Instruct --out model
   accelerate launch --multi_gpu -m nshot.cli fit tickets.csv --method full_finetune --out model
 
 A training that was stopped (Ctrl-C, a crash, kill -9) goes on where it was when the same command is given again."""
@@ -60,6 +62,7 @@ def _record(model: api.Model, out: Path) -> dict[str, Any]:
         "peak_memory_bytes": _peak_memory(),
         "model": str(out),
         "training_page": str(out / bundle.TRAINING) if model.training_record() else None,
+        "read_back": course.agreement.as_json() if course and course.agreement else None,
     }
 
 
@@ -67,12 +70,15 @@ def _tell(model: api.Model, out: Path) -> None:
     from nshot.report import training
 
     took = f" in {model.course.seconds:.1f} s" if model.course else ""
-    click.echo(f"{model.method} fitted on {model.about.model_n_labels:,} labels{took}: {out}")
+    unit = "answers" if model.task.kind == TaskKind.GENERATE else "labels"
+    click.echo(f"{model.method} fitted on {model.about.model_n_labels:,} {unit}{took}: {out}")
     record = model.training_record()
     if record is not None:
         for said in training.sentences(record):
             click.echo(said)
         click.echo(f"How it went: {out / bundle.TRAINING}")
+    if model.course and model.course.agreement:
+        click.echo(model.course.agreement.sentence())
     click.echo(f"Try it: nshot predict {out} -")
 
 

@@ -99,13 +99,18 @@ def _metavar(name: str, kind: Any) -> str:
     known = {
         "set": "NAME=VALUE",
         "budget": "TIME",
+        "instruction": "TEXT",
         "out": "DIR",
         "test": "FILE",
         "max_latency": "TIME",
         "track": "DESTINATION",
+        "system": "TEXT",
         "max_memory": "SIZE",
         "fail_under": "[METRIC=]X",
         "fail_if_worse": "[METRIC=]X",
+        "pattern": "REGEX",
+        "judge": "MODEL",
+        "judge_instruction": "TEXT",
     }
     return known.get(name) or {int: "N", float: "X", Path: "FILE"}.get(plain, "NAME")
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nshot.cli.flags import flags, given
+from nshot.core import Interrupted, NshotError, TaskKind
 from nshot.data.options import ReadOptions
+
+if TYPE_CHECKING:
+    from nshot.api import Model
+    from nshot.data.reading import InputBatch
+
+_WRITTEN_ROWS = 64
+"""Rows that are answered at once where answers are written: those that are finished are kept."""
 
 _EPILOG = """\b
 Examples:
@@ -31,36 +39,58 @@ Examples:
 @click.option("--all", "every_label", is_flag=True, help="Also write the probability of every label.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads; all cores unless given.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@flags(ReadOptions, without=("label", "group", "time", "labels"))
+@flags(ReadOptions, without=("label", "task", "instruction", "group", "time", "labels"))
 def command(
     model: Path, data: str, out: Path | None, every_label: bool, threads: int | None, quiet: bool, **values: Any
 ) -> None:
     """Answer the examples in DATA (a table, or - for standard input: one text per line) with MODEL.
 
-    Writes the columns of the input with the prediction and its probability added.
+    Writes the columns of the input with the prediction and its probability added; of a model that writes, with the
+    text and whether it ended by itself.
     """
     from nshot import api
     from nshot.backbones import FEW_COMPILED_PRODUCTS
     from nshot.data.reading import stream_inputs
-    from nshot.data.writing import writing
+    from nshot.data.writing import unfinished, writing
 
     for name, value in FEW_COMPILED_PRODUCTS.items():
         os.environ.setdefault(name, value)
     loaded = api.load(model, threads=threads)
-    stream = stream_inputs(data, loaded.about.text_columns, ReadOptions.parse(given(values)))
+    writes = loaded.task.kind == TaskKind.GENERATE
+    reading = ReadOptions.parse(given(values))
+    if writes:
+        reading = reading.model_copy(update={"task": "generate"})
+    size = {"batch_rows": _WRITTEN_ROWS} if writes else {}
+    stream = stream_inputs(data, loaded.about.text_columns, reading, **size)
     done = 0
-    with writing(out, stream) as writer:
-        for batch in stream.batches:
-            answer = loaded.answer(batch.texts)
-            answers: dict[str, Any] = {"prediction": list(answer.labels or ())}
-            if answer.probabilities is not None:
-                answers["probability"] = answer.probabilities.max(axis=1)
-                if every_label:
-                    for column, label in enumerate(loaded.task.labels):
-                        answers[f"probability_{label}"] = answer.probabilities[:, column]
-            writer.write(batch, answers)
-            done += len(batch.texts)
-            if not quiet and sys.stderr.isatty():
-                click.echo(f"\r{done:,} answered", nl=False, err=True)
+    try:
+        with writing(out, stream, keeps_unfinished=writes) as writer:
+            for batch in stream.batches:
+                writer.write(batch, _answers(loaded, batch, every_label=every_label))
+                done += len(batch)
+                if not quiet and sys.stderr.isatty():
+                    click.echo(f"\r{done:,} answered", nl=False, err=True)
+    except (KeyboardInterrupt, NshotError) as error:
+        if writes and done:
+            where = f"are in {unfinished(out)}" if out is not None and str(out) != "-" else "were written"
+            click.echo(f"\nThe {done:,} answers that were finished {where}.", err=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("Stopped. The same command starts over.") from None
+        raise
     if not quiet and sys.stderr.isatty():
         click.echo(f"\r{done:,} answered" + (f", written to {out}" if out else ""), err=True)
+
+
+def _answers(model: Model, batch: InputBatch, *, every_label: bool) -> dict[str, Any]:
+    """Return what is written beside the columns of the input, by column."""
+    answer = model.answer(batch.examples)
+    if answer.texts is not None:
+        written: dict[str, Any] = {"prediction": list(answer.texts)}
+        return written if answer.stopped is None else {**written, "stopped": list(answer.stopped)}
+    answers: dict[str, Any] = {"prediction": list(answer.labels or ())}
+    if answer.probabilities is not None:
+        answers["probability"] = answer.probabilities.max(axis=1)
+        if every_label:
+            for column, label in enumerate(model.task.labels):
+                answers[f"probability_{label}"] = answer.probabilities[:, column]
+    return answers

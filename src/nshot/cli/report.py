@@ -29,4 +29,4 @@ def command(folder: Path, no_texts: bool, as_json: bool) -> None:
     if as_json:
         print_json(found.verdict)
     else:
-        terminal.render(found.record, Console(file=sys.stdout))
+        terminal.render(found.record, Console(file=sys.stdout), texts=not no_texts)

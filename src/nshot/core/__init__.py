@@ -30,6 +30,7 @@ from nshot.core.conversation import ASSISTANT, ROLES, SYSTEM, TOOL, USER, Conver
 from nshot.core.dataset import Dataset, Example, Selection
 from nshot.core.errors import (
     CheckFailedError,
+    CostLimitError,
     DataError,
     EnvironmentProblem,
     Interrupted,
@@ -65,6 +66,7 @@ __all__ = [
     "Computes",
     "Conversation",
     "Cost",
+    "CostLimitError",
     "DataError",
     "Dataset",
     "Decoding",

@@ -170,7 +170,10 @@ class Streams(Protocol):
     """Writes an answer piece by piece."""
 
     def stream(self, example: Example, decoding: Decoding, *, before: Sequence[Message] = ()) -> Iterator[str]:
-        """Yield the answer in pieces, which joined are what `Generates.generate` would return."""
+        """Yield the answer in pieces, which joined are what `Generates.generate` would return.
+
+        A generator may return the `Written`, so that whoever reads to its end knows why it ended.
+        """
 
 
 @runtime_checkable
@@ -258,16 +261,17 @@ class TrainsToWrite(Protocol):
 class HandsOver(Protocol):
     """A decoder that can be written as a model folder which the transformers library opens."""
 
-    def model_files(self) -> Mapping[str, bytes]:
+    @property
+    def ref(self) -> BackboneRef:
+        """Which model this is."""
+
+    def files_for_saving(self) -> Mapping[str, bytes]:
         """Return what stands beside the weights, by the file names of transformers: what `State.blobs` may hold.
 
-        ``config.json`` (whose ``dtype`` is float32, as `model_weights` are), ``generation_config.json``, the
-        tokenizer's files, and ``chat_template.jinja`` also where the model came without one: the format that this
-        backbone puts conversations in, so that other programs do the same.
+        ``config.json`` (whose ``dtype`` is float32), ``generation_config.json``, the tokenizer's files, and
+        ``chat_template.jinja`` also where the model came without one: the format that this backbone puts
+        conversations in, so that other programs do the same.
         """
-
-    def model_weights(self) -> Mapping[str, np.ndarray]:
-        """Return all weights, float32, under the names of `TrainsToWrite.causal_module`; of tied ones the first."""
 
 
 @runtime_checkable

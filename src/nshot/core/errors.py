@@ -6,7 +6,8 @@
     ├── UsageProblem               exit code 2: the input has to change
     │   ├── DataError              a file, a column, a value
     │   ├── OptionError            an unknown name or a value that is not allowed
-    │   └── UnsupportedError       this method cannot do this task with this backbone
+    │   ├── UnsupportedError       this method cannot do this task with this backbone
+    │   └── CostLimitError         the money that may be spent on a remote model does not last
     ├── EnvironmentProblem         exit code 3: the machine has to change
     │   ├── MissingExtraError      an optional dependency is not installed
     │   ├── ModelError             a model cannot be opened, or is not the one that was recorded
@@ -45,6 +46,10 @@ class OptionError(UsageProblem):
 
 class UnsupportedError(UsageProblem):
     """A method cannot do this task with this backbone; the text equals what `supports` returned."""
+
+
+class CostLimitError(UsageProblem):
+    """The money that may be spent on a remote model does not last; the same command with a higher limit goes on."""
 
 
 class EnvironmentProblem(NshotError):

@@ -61,7 +61,10 @@ class State:
     Attributes:
         settings: Json-able values: what was learnt that is no array, and what was chosen during the fit.
         tensors: Named arrays.
-        blobs: Named bytes in a documented data format (UBJSON, ONNX ...); never pickle.
+        blobs: Named bytes in a documented data format (UBJSON, ONNX ...); never pickle. Blobs under the file names of
+            transformers and peft make the saved model a folder that these open: with ``config.json`` (and tokenizer,
+            chat template, generation settings: `HandsOver.files_for_saving`) the tensors must be the whole model's weights,
+            with ``adapter_config.json`` an adapter's, both under the names that those libraries use.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +86,10 @@ class Predictor(Protocol):
 @runtime_checkable
 class Writer(Predictor, Protocol):
     """A predictor that writes texts with a model, and can be talked to."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How it writes its answers unless told otherwise."""
 
     def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray | None:
         """Return log-probability (nats) and number of tokens of each example's answer with its end, shape (n, 2).

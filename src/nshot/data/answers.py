@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nshot.core import DataError, Prediction, Task, closest
+from nshot.core import DataError, Prediction, Task, TaskKind, closest
 from nshot.data.options import ReadOptions
+from nshot.data.outputs import OutputOptions, read_outputs
 from nshot.data.reading import Source
 
 _NAMES = ("prediction", "predicted", "predicted_label", "answer", "output")
@@ -16,7 +17,8 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
 
     Args:
         path: A table with a row per row of that file, in the same order, and a column ``prediction`` (or named like the
-            labels' column, or its only column).
+            labels' column, or its only column). To generate, anything that `read_outputs` takes, also with one row for
+            each different input, in the order in which they first come.
         rows_of: The rows that were answered.
         task: Its labels are the ones that count.
 
@@ -25,8 +27,11 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
     """
     from nshot.data import tables
 
-    opened = tables.open_table(path, ReadOptions(), expected=(*_NAMES, rows_of.label_column))
-    wanted = [name for name in (*_NAMES, rows_of.label_column) if name in opened.columns]
+    if task.kind is TaskKind.GENERATE:
+        return Prediction(texts=_texts(path, rows_of))
+    usual = _NAMES if rows_of.label_column is None else (*_NAMES, rows_of.label_column)
+    opened = tables.open_table(path, ReadOptions(), expected=usual)
+    wanted = [name for name in usual if name in opened.columns]
     if not wanted and len(opened.columns) > 1:
         raise DataError(
             f"{path} has no column 'prediction'. Found: {', '.join(opened.columns)}. "
@@ -39,8 +44,6 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
             f"{path} has {len(answers):,} answers for the {rows_of.rows:,} rows of {rows_of.name}; "
             "expected one per row, in the same order."
         )
-    if not task.labels:
-        return Prediction(texts=[answers[row] or "" for row in rows_of.positions])
     known = set(task.labels)
     for row in rows_of.positions:
         if answers[row] not in known:
@@ -49,3 +52,16 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
                 f"{closest(str(answers[row]), known)}"
             )
     return Prediction(labels=[str(answers[row]) for row in rows_of.positions])
+
+
+def _texts(path: Path, rows_of: Source) -> list[str]:
+    texts = read_outputs(path, OutputOptions()).texts
+    if len(texts) == rows_of.rows:
+        return [texts[row] for row in rows_of.positions]
+    place = {found: i for i, found in enumerate(dict.fromkeys(rows_of.inputs))}
+    if len(texts) == len(place):
+        return [texts[place[rows_of.inputs[row]]] for row in rows_of.positions]
+    raise DataError(
+        f"{path} has {len(texts):,} answers for the {rows_of.rows:,} rows of {rows_of.name} with {len(place):,} "
+        "different inputs; expected one per row or one per input, in the same order."
+    )

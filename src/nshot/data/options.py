@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -23,7 +23,11 @@ class ReadOptions(Spec):
     text: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
     """Column with the texts; several, separated by commas, are joined to one text."""
     label: str | None = None
-    """Column with the labels; rows where it is empty are not labelled."""
+    """Column with the labels or the answers; rows where it is empty are not labelled."""
+    task: Literal["classify", "generate"] | None = None
+    """Whether the answers are labels (classify) or texts that a model writes (generate); recognised unless given."""
+    instruction: str | None = None
+    """What is asked of a language model, in words: put before every prompt."""
     group: str | None = None
     """Column whose equal values belong together (a person, a document) and are never split between train and test."""
     time: str | None = None

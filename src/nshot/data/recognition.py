@@ -19,6 +19,18 @@ LABEL_NAMES = (
     "gold", "annotation", "category_name", "kind", "department", "priority", "severity", "genre", "status", "score",
     "y", "kategorie", "etichetta", "categoria", "etiqueta",
 )  # fmt: skip
+PROMPT_NAMES = (
+    "prompt", "question", "query", "mr", "meaning_representation", "instruction", "source", "src", "input", "inputs",
+    "source_text", "problem", "user", "request", "context", "document", "article", "dialogue", "text", "message",
+)  # fmt: skip
+ANSWER_NAMES = (
+    "completion", "response", "answer", "answers", "output", "outputs", "chosen", "ref", "refs", "reference",
+    "references", "human_reference", "target", "target_text", "targets", "tgt", "summary", "highlights", "translation",
+    "reply", "solution", "assistant", "label", "labels",
+)  # fmt: skip
+MESSAGES_NAMES = (
+    "messages", "conversations", "conversation", "prompt", "dialogue", "dialog", "turns", "chat", "chosen",
+)  # fmt: skip
 # Columns that say where a row comes from, not what it is about.
 _PROVENANCE = frozenset(
     {
@@ -75,6 +87,11 @@ class ColumnFacts:
         mean_characters: Mean length of those.
         mean_words: Mean number of words of those.
         numeric: Whether all of the first thousand are numbers.
+        is_truth: Whether all of the first thousand are true or false.
+        is_messages: Whether most of the first twenty are lists of messages.
+        is_answered: Whether most of these end with an answer of the assistant's.
+        is_nested: Whether the file has lists or objects in it, not only texts.
+        is_json: Whether the first twenty begin like lists or objects of JSON.
     """
 
     name: str
@@ -83,6 +100,11 @@ class ColumnFacts:
     mean_characters: float
     mean_words: float
     numeric: bool
+    is_truth: bool = False
+    is_messages: bool = False
+    is_answered: bool = False
+    is_nested: bool = False
+    is_json: bool = False
 
 
 def _words(name: str) -> list[str]:
@@ -136,6 +158,48 @@ def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
     if named < 3.0 and (repeated < 0.5 or not few):
         return -1.0
     return named + repeated + few + (0.5 if last else 0.0) - unlike
+
+
+def is_named(name: str, usual: Sequence[str]) -> bool:
+    """Return whether a column is called exactly like one of these."""
+    return "_".join(_words(name)) in usual
+
+
+def is_label_name(name: str) -> bool:
+    """Return whether a column is called what labels are called, possibly after other words."""
+    words = _words(name)
+    return is_named(name, LABEL_NAMES) or bool(words and words[-1] in LABEL_NAMES)
+
+
+def holds_answers(column: ColumnFacts) -> bool:
+    """Return whether the cells of a column are mostly different texts of several words, as no labels are."""
+    if not column.filled or column.numeric:
+        return False
+    # Few rows can have a label each; what is called a label has to look even less like one.
+    called_labels = is_label_name(column.name)
+    varied, wordy = (0.8, 4.0) if called_labels else (0.5, 3.0)
+    return column.is_messages or (column.distinct >= varied * column.filled and column.mean_words >= wordy)
+
+
+def prompt_score(column: ColumnFacts, rows: int) -> float:
+    """Return how much a column looks like what a model is asked; 0 or less: it does not."""
+    if not column.filled:
+        return _EMPTY_SCORE if is_named(column.name, PROMPT_NAMES) else -1.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) else 0.0
+    wordy = min(column.mean_words, 12.0) / 12.0
+    few = 2.0 if column.numeric or column.is_truth else 0.0
+    return _name_score(column.name, PROMPT_NAMES) + wordy + column.filled / rows - unlike - few
+
+
+def answer_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
+    """Return how much a column looks like answers in words; 0 or less: it does not."""
+    named = _name_score(column.name, ANSWER_NAMES)
+    if not column.filled:
+        return _EMPTY_SCORE if named > 3.0 else -1.0
+    if named <= 3.0 and not holds_answers(column):
+        return -1.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) and named <= 3.0 else 0.0
+    return named + column.distinct / column.filled + (0.5 if last else 0.0) - unlike
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ import numbers
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
 
@@ -41,6 +43,7 @@ _SAMPLE_CHARACTERS = 100_000  # below the longest cell that Python's csv module 
 _CSV_BLOCK = 8 << 20
 _LARGEST_CSV_BLOCK = 1 << 30
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
+_PIECE_CHARACTERS = 2000
 _KNOWN_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 
 
@@ -50,7 +53,8 @@ class Opened:
 
     Attributes:
         name: What messages call it.
-        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``folder``, ``lines`` or ``memory``.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``folder``, ``lines``, ``text`` (no table: pieces of
+            a running text) or ``memory``.
         columns: Column names, as far as they are known before reading (jsonl: those of the first row;
             none for jsonl from standard input).
         batches: ``batches(rows)`` starts from the beginning and yields columns of about that many rows.
@@ -123,6 +127,13 @@ def cell(value: Any) -> str | None:
     return written.encode("utf-8", "replace").decode("utf-8")
 
 
+def is_nested(column: Column) -> bool:
+    """Return whether a column holds lists or objects."""
+    if isinstance(column, list):
+        return any(isinstance(value, (list, dict)) for value in column)
+    return bool(pa.types.is_nested(column.type))
+
+
 def as_strings(column: Column) -> pa.Array:
     """Return a column as Arrow strings; missing values are null."""
     if isinstance(column, list):
@@ -144,25 +155,64 @@ def as_strings(column: Column) -> pa.Array:
 
 
 def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None) -> Opened:
-    try:
+    wanted = "a table with a text column and a label column"
+    with _access(path):
         if path.is_dir():
             return _open_folder(path, options)
-        if not path.exists():
-            raise _missing(path)
-        with path.open("rb") as file:
-            head = file.read(8)
+    head = _first_bytes(path, wanted)
+    if head.startswith(b"PAR1"):
+        return _open_parquet(path)
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if suffix in {".parquet", ".pq"}:
+        raise DataError(f"{path.name} is not a parquet file: it does not begin with PAR1.")
+    text = _text_file(path, head, options, wanted)
+    if suffix in {".jsonl", ".ndjson"} or (suffix not in {".json", ".csv", ".tsv"} and text.start.lstrip()[:1] == "{"):
+        return _open_jsonl(text)
+    if suffix == ".json":
+        return _open_json(text)
+    if expected is None and suffix in _TEXT_SUFFIXES and not _is_table(text, options, suffix):
+        return _open_running_text(text)
+    return _open_csv(text, options, suffix, expected)
+
+
+def open_lines(path: Path, options: ReadOptions) -> Opened:
+    """Return a text file as one text per line, whatever its lines look like; a blank line is an empty text.
+
+    Args:
+        path: The file, possibly gzipped.
+        options: Its encoding, where a person named it.
+
+    Raises:
+        DataError: It is not there, or no text.
+    """
+    wanted = "a text per line"
+    return _open_lines(_text_file(path, _first_bytes(path, wanted), options, wanted))
+
+
+@contextmanager
+def _access(path: Path) -> Iterator[None]:
+    """Turn what the system says while a file is looked at into a message."""
+    try:
+        yield
     except PermissionError:
         raise DataError(f"{path} may not be read: permission denied. Check with: ls -l {path}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _first_bytes(path: Path, wanted: str) -> bytes:
+    with _access(path):
+        if not path.exists():
+            raise _missing(path)
+        with path.open("rb") as file:
+            head = file.read(8)
     if not head:
-        raise DataError(f"{path.name} is empty. Expected a table with a text column and a label column.")
-    if head.startswith(b"PAR1"):
-        return _open_parquet(path)
+        raise DataError(f"{path.name} is empty. Expected {wanted}.")
+    return head
+
+
+def _text_file(path: Path, head: bytes, options: ReadOptions, wanted: str) -> _TextFile:
     zipped = head.startswith(b"\x1f\x8b")
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix in {".parquet", ".pq"}:
-        raise DataError(f"{path.name} is not a parquet file: it does not begin with PAR1.")
 
     def stream() -> BinaryIO:
         return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
@@ -175,13 +225,8 @@ def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{path.name} is a damaged gzip file.") from None
     if not start.strip():
-        raise DataError(f"{path.name} is empty. Expected a table with a text column and a label column.")
-    text = _TextFile(path.name, stream, encoding, start)
-    if suffix in {".jsonl", ".ndjson"} or (suffix not in {".json", ".csv", ".tsv"} and start.lstrip()[:1] == "{"):
-        return _open_jsonl(text)
-    if suffix == ".json":
-        return _open_json(text)
-    return _open_csv(text, options, suffix, expected)
+        raise DataError(f"{path.name} is empty. Expected {wanted}.")
+    return _TextFile(path.name, stream, encoding, start)
 
 
 def _missing(path: Path) -> DataError:
@@ -265,6 +310,18 @@ def _sniff(start: str, options: ReadOptions, suffix: str) -> tuple[str | None, l
         if agreeing >= 0.5 and (best is None or score > best):
             best, found = score, (delimiter, records)
     return found
+
+
+def _is_table(text: _TextFile, options: ReadOptions, suffix: str) -> bool:
+    """Whether a file called a text is a table: somebody says so, or its first line has names or its lines agree."""
+    if options.delimiter or options.text or options.label or options.task == "classify":
+        return True
+    delimiter, records = _sniff(text.start, options, suffix)
+    if delimiter is None:
+        return False
+    if _names_columns(records[0], ()):
+        return True
+    return delimiter != "," and len(records) > 1 and len({len(record) for record in records}) == 1
 
 
 def _header(names: Sequence[str], name: str) -> tuple[str, ...]:
@@ -403,6 +460,37 @@ def _first_ragged(text: _TextFile, width: int, delimiter: str, quoted: bool) -> 
 
 def _short_reason(reason: str) -> str:
     return reason if len(reason) <= 200 else reason[:197] + "..."
+
+
+def _open_running_text(text: _TextFile) -> Opened:
+    """Return a text without labels, such as a book: a row per piece of whole paragraphs."""
+
+    def batches(rows: int) -> Iterator[Batch]:
+        return _line_batches(_pieces(text.lines()), rows)
+
+    return Opened(text.name, "text", ("text",), batches, text.encoding.name)
+
+
+def _pieces(lines: Iterator[str]) -> Iterator[str]:
+    """Yield paragraphs (lines up to a blank one), several together up to a length; a longer one stays whole."""
+    piece: list[str] = []
+    paragraph: list[str] = []
+    size = 0
+    for line in chain(lines, ("",)):
+        if line.strip():
+            paragraph.append(line.rstrip())
+            continue
+        if not paragraph:
+            continue
+        whole = "\n".join(paragraph)
+        if piece and size + len(whole) > _PIECE_CHARACTERS:
+            yield "\n\n".join(piece)
+            piece, size = [], 0
+        piece.append(whole)
+        size += len(whole)
+        paragraph = []
+    if piece:
+        yield "\n\n".join(piece)
 
 
 def _open_lines(text: _TextFile) -> Opened:

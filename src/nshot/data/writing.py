@@ -29,8 +29,13 @@ class PredictionWriter(Protocol):
         """Write the rows of `batch` with their columns and the answers, one entry per row and answer column."""
 
 
+def unfinished(out: Path) -> Path:
+    """Return where answers stay that were given before `writing` was left by an error."""
+    return out.with_name(f"{out.stem}.unfinished{out.suffix}")
+
+
 @contextmanager
-def writing(out: Path | None, stream: InputStream) -> Iterator[PredictionWriter]:
+def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = False) -> Iterator[PredictionWriter]:
     """Open a writer; on leaving without an error the file takes its place, on an error nothing is left.
 
     Cells are written as they came: nshot does not defuse cells that a spreadsheet would take for formulas. An answer
@@ -40,6 +45,7 @@ def writing(out: Path | None, stream: InputStream) -> Iterator[PredictionWriter]
         out: csv, tsv, jsonl or parquet by its ending; None or ``-``: standard output, as jsonl for jsonl and json
             input, else as csv.
         stream: The input whose batches will be written.
+        keeps_unfinished: What was written before an error or an interruption stays, under the name `unfinished`.
 
     Raises:
         OptionError: The ending says nothing.
@@ -67,6 +73,12 @@ def writing(out: Path | None, stream: InputStream) -> Iterator[PredictionWriter]
             part.replace(out)
         except OSError as error:
             raise _refused(out, error) from None
+        except BaseException:
+            if keeps_unfinished and part.stat().st_size:
+                part.replace(unfinished(out))
+            raise
+        else:
+            unfinished(out).unlink(missing_ok=True)
     finally:
         part.unlink(missing_ok=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -22,6 +22,8 @@ from nshot.core import (
     State,
     Task,
     TaskKind,
+    TrainsToWrite,
+    UnsupportedError,
 )
 from nshot.spec import Method
 from nshot.training.options import LoopOptions
@@ -30,23 +32,27 @@ from nshot.training.wrapping import Options, following, with_pool
 if TYPE_CHECKING:
     import numpy as np
 
-    from nshot.training.classifier import TrainableEncoder
+    from nshot.training.batching import Schedule
     from nshot.training.loop import TrainingRecord
 
+_TRAINS = frozenset({Ability.TRAINS})
 _BOTH = frozenset({Ability.EMBEDS, Ability.TRAINS})
+_ENCODER_RATE = 1e-4
+_BLOCK = 1_024
+"""The most tokens of a block where nobody says how many a decoder takes in."""
 
 
 class ContinuedPretraining(LoopOptions, Method):
     """Train the network further on the unlabelled texts, then fit another method with it.
 
-    **Idea.** ``masked``: 15 % of the tokens are hidden, and the network guesses them through its own table of word
-    vectors. ``twins``: every text passes through the network twice with other activations dropped, and of all vectors
-    in the step its twin is to be the nearest (cross-entropy over cosines divided by `temperature`). Either way the
-    weights are then drawn most of the way back to the pre-trained ones (`keep`), and `then` is fitted with the network
-    as if it had come so.
+    **Idea.** ``causal``, for a decoder: every token is predicted from those before it. ``masked``, for an encoder: 15 %
+    of the tokens are hidden, and the network guesses them through its own table of word vectors. ``twins``: every text
+    passes through the network twice with other activations dropped, and of all vectors in the step its twin is to be
+    the nearest (cross-entropy over cosines divided by `temperature`). The weights of an encoder are then drawn most of
+    the way back to the pre-trained ones (`keep`), and `then` is fitted with the network as if it had come so.
 
-    **Needs** a backbone that embeds and trains (and for ``masked`` one whose tokenizer can hide a token), unlabelled
-    examples, and what the other method needs.
+    **Needs** a backbone that trains (and for ``masked`` one whose tokenizer can hide a token), unlabelled examples, and
+    what the other method needs.
 
     **Wins** where the texts are of another kind than those that the network knows: on TREC's questions 2 to 6 points
     for the probe at 8 labels per class. **Loses** time where the network was made for such texts: on Banking77 it
@@ -62,7 +68,7 @@ class ContinuedPretraining(LoopOptions, Method):
     needs: ClassVar[Needs] = following(
         Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=_BOTH, pool=True),
         lambda method: replace(
-            with_pool(method.inner.needs), abilities=_BOTH | (method.inner.needs.abilities or _BOTH)
+            with_pool(method.inner.needs), abilities=_TRAINS | (method.inner.needs.abilities or _BOTH)
         ),
     )
     family: ClassVar[Family] = following(Family.FEW_SHOT, lambda method: method.inner.family)
@@ -74,10 +80,10 @@ class ContinuedPretraining(LoopOptions, Method):
     """The method that is fitted with the network afterwards."""
     then_options: Options = Field(default={})
     """Its options, such as {"strength": 4}."""
-    objective: Literal["masked", "twins"] = "masked"
-    """What the network learns from the texts."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """The highest learning rate of the network's weights."""
+    objective: Literal["causal", "masked", "twins"] | None = None
+    """What the network learns from the texts; left out: causal for a decoder, masked for an encoder."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """The highest learning rate of the network's weights; left out: 1e-4, of a decoder from its size, as in sft."""
     temperature: float = Field(default=0.05, gt=0)
     """What cosines are divided by for twins."""
     steps: int = Field(default=100, ge=1)
@@ -89,7 +95,7 @@ class ContinuedPretraining(LoopOptions, Method):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """The share of activations dropped while training: what makes twins differ."""
     keep: float = Field(default=0.7, ge=0, lt=1)
-    """How far the final weights are drawn back to those that training started from."""
+    """How far the final weights are drawn back to those that training started from; a decoder's only if asked for."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,10 +116,14 @@ class ContinuedPretraining(LoopOptions, Method):
                 f"continued_pretraining changes a backbone, and {self.then} uses none. Name another method to follow."
             )
         reason = super().supports(task, backbone) or self.inner.supports(task, backbone)
-        if reason or self.objective == "twins":
+        if reason or backbone is None:
             return reason
         found: object = backbone
-        if backbone is None or (isinstance(found, ReadsTokens) and found.vocabulary() is not None):
+        objective = self._objective(backbone)
+        if (objective == "causal") != isinstance(found, TrainsToWrite):
+            other = "masked or twins" if objective == "causal" else "causal"
+            return f"{backbone.ref.name} cannot learn with objective={objective}. Use objective={other}."
+        if objective != "masked" or (isinstance(found, ReadsTokens) and found.vocabulary() is not None):
             return None
         return f"{backbone.ref.name} has no token that stands for a hidden one. Use objective=twins."
 
@@ -131,58 +141,73 @@ class ContinuedPretraining(LoopOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import classifier, encoders
+        from nshot.training import encoders
         from nshot.training.pool import distinct
-        from nshot.training.wrapping import Wrapped, around, examples_seen
+        from nshot.training.wrapping import around, examples_seen, wrapped
 
-        source = classifier.trainable(backbone)
+        if backbone is None:
+            raise UnsupportedError("continued_pretraining changes a backbone; none was given.")
         texts = distinct(pool)
-        weights, record = self._read_on(source, texts, context)
-        adapted = encoders.adapted(source, weights) if weights else source
-        predictor = self.inner.fit(task, train, pool, adapted, context)
+        found: object = backbone
+        if isinstance(found, TrainsToWrite):
+            weights, record = self._read_on_as_decoder(backbone, texts, context)
+        else:
+            weights, record = self._read_on(backbone, texts, context)
+        predictor = self.inner.fit(task, train, pool, _adapted(backbone, weights), context)
         inner = predictor.state()
         pretraining = record.as_json() if record else None
         training: dict[str, Any] | None = inner.settings.get("training") or pretraining
         seen = examples_seen(predictor) + (record.examples_seen if record else 0)
         settings = {
-            "backbone": source.ref.as_json(),
+            "backbone": backbone.ref.as_json(),
             "texts": len(texts),
             "pretraining": pretraining,
             "training": {**training, "examples_seen": seen} if training else None,
         }
-        return Wrapped(predictor, around(inner, settings, encoders.as_tensors(weights)))
+        return wrapped(predictor, around(inner, settings, encoders.as_tensors(weights)))
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved predictor; see `Method.restore`."""
-        from nshot.training import classifier, encoders
-        from nshot.training.wrapping import Wrapped, within
+        from nshot.training import encoders
+        from nshot.training.wrapping import within, wrapped
 
-        source = classifier.reopened(state, open_backbone)
-        adapted = encoders.adapted(source, encoders.of_tensors(state.tensors))
+        source = open_backbone(BackboneRef.from_json(state.settings["backbone"]))
+        adapted = _adapted(source, encoders.of_tensors(state.tensors))
 
         def opened(ref: BackboneRef) -> Backbone:
             return adapted if ref.id == source.ref.id else open_backbone(ref)
 
-        return Wrapped(self.inner.restore(task, within(state), opened), state)
+        return wrapped(self.inner.restore(task, within(state), opened), state)
+
+    def _objective(self, backbone: Backbone) -> str:
+        found: object = backbone
+        return self.objective or ("causal" if isinstance(found, TrainsToWrite) else "masked")
+
+    def _steps(self, n: int) -> Schedule:
+        """Return the steps for n texts."""
+        from nshot.training.batching import Schedule
+
+        size = min(self.batch_size, n)
+        passes = self.steps if self.epochs is None else -(-int(self.epochs * n) // size)
+        return Schedule(size, max(1, min(self.steps, passes)))
 
     def _read_on(
-        self, source: TrainableEncoder, texts: Dataset, context: FitContext
+        self, backbone: Backbone, texts: Dataset, context: FitContext
     ) -> tuple[dict[str, np.ndarray], TrainingRecord | None]:
         """Return the weights that have changed, and how the training went; None where there was nothing to read."""
-        from nshot.training import batching, classifier, encoders, reading_on
+        from nshot.training import classifier, encoders, reading_on
 
-        prepared = reading_on.readable(source, texts, masked=self.objective == "masked")
+        source, masked = classifier.trainable(backbone), self._objective(backbone) == "masked"
+        prepared = reading_on.readable(source, texts, masked=masked)
         if len(prepared) < 2:
             return {}, None
         network = source.module()
         classifier.set_dropout(network, self.dropout)
         trained = classifier.without_tables(network)
-        size = min(self.batch_size, len(prepared))
-        passes = self.steps if self.epochs is None else -(-int(self.epochs * len(prepared)) // size)
-        plan = batching.Schedule(size, max(1, min(self.steps, passes)))
+        plan = self._steps(len(prepared))
         kind = (
             reading_on.masked(source, network, prepared, plan, context.seed)
-            if self.objective == "masked"
+            if masked
             else reading_on.twins(source, network, prepared, plan, context.seed, self.temperature)
         )
         record = encoders.train(
@@ -192,8 +217,46 @@ class ContinuedPretraining(LoopOptions, Method):
             besides=kind.besides,
             batch=kind.batch,
             loss=kind.loss,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate or _ENCODER_RATE,
             options=self,
             context=context,
         )
         return classifier.changed(source, network), record
+
+    def _read_on_as_decoder(
+        self, backbone: Backbone, texts: Dataset, context: FitContext
+    ) -> tuple[dict[str, np.ndarray], TrainingRecord | None]:
+        """Return the weights of a decoder, and how the training went; None where there was nothing to read."""
+        from nshot.training import classifier, decoders, sft
+        from nshot.training.prompting import one_text
+
+        source = decoders.trainable(backbone)
+        whole = source.plain_texts([one_text(example) for example in texts.examples])
+        blocks = [text for text in decoders.in_blocks(whole, source.longest or _BLOCK) if len(text) > 1]
+        if not blocks:
+            return {}, None
+        module = source.causal_module()
+        classifier.set_dropout(module, self.dropout)
+        record = decoders.train(
+            module,
+            blocks,
+            plan=self._steps(len(blocks)),
+            learning_rate=self.learning_rate or sft.usual_rate(decoders.n_weights(module)),
+            options=self if "keep" in self.model_fields_set else self.model_copy(update={"keep": 0.0}),
+            checkpointing=False,
+            chance=decoders.untouched_loss(module, blocks),
+            context=context,
+        )
+        return decoders.weights_of(module), record
+
+
+def _adapted(backbone: Backbone, weights: Mapping[str, np.ndarray]) -> Backbone:
+    """Return the backbone with these weights; itself where there are none."""
+    found: object = backbone
+    if not weights:
+        return backbone
+    if isinstance(found, TrainsToWrite):
+        return found.rewritten(weights)
+    from nshot.training import classifier, encoders
+
+    return encoders.adapted(classifier.trainable(backbone), weights)

@@ -26,6 +26,8 @@ _MOST_LEVELS = 5
 _TOO_LOW = 0.4
 """Scores below this share of the best are left below the axis: a floor such as `majority` would squeeze the others."""
 _TOO_LOW_FOR_INTERVALS = 0.7
+_Axis = tuple[float, float, list[float]]
+"""Both ends of an axis, and its ticks."""
 _TIME_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0, 360_000.0)
 
 
@@ -80,26 +82,54 @@ def curves(record: Record, is_wide: bool) -> Markup | None:
 
 
 def _worth_showing(record: Record, best_scores: Mapping[str, float], share: float) -> set[str]:
-    """Return the candidates whose best score is not so low that an axis holding it would squeeze the others."""
+    """Return the pick, and those whose best score is not so low that an axis holding it would squeeze the others."""
     best = max(best_scores.values(), default=0.0)
     if record.lower_is_better or min(best_scores.values(), default=0.0) < 0:
         return set(best_scores)
-    return {name for name, score in best_scores.items() if score >= best * share}
+    pick = record.verdict.pick.candidate if record.verdict.pick else None
+    return {name for name, score in best_scores.items() if score >= best * share or name == pick}
 
 
-def _is_share(values: Sequence[float]) -> bool:
-    return all(0 <= value <= 1 for value in values)
+def _axis_of(record: Record, values: Sequence[float]) -> _Axis:
+    """Return the ends and ticks of an axis of scores; one of shares ends at nothing and at everything."""
+    is_share = all(0 <= value <= record.full_score for value in values)
+    return nice_range(values, 0.0 if is_share else None, record.full_score if is_share else None)
+
+
+def _drawn(record: Record) -> list[Curve]:
+    """Return the curves that the chart holds: those worth showing, and what its axis has room for anyway."""
+    best = {curve.candidate: max(value for _, value, _ in curve.measured) for curve in record.curves}
+    shown = _worth_showing(record, best, _TOO_LOW)
+    lowest = min((value for c in record.curves if c.candidate in shown for _, value, _ in c.measured), default=0.0)
+    return [curve for curve in record.curves if curve.candidate in shown or best[curve.candidate] >= lowest]
 
 
 def below_axis(record: Record) -> list[str]:
-    """Return name and score of the candidates that the charts leave below their axis."""
-    best = {curve.candidate: max(value for _, value, _ in curve.measured) for curve in record.curves}
+    """Return name and score of the candidates that the chart of curves leaves below its axis."""
+    drawn = {curve.candidate for curve in _drawn(record)}
+    left = [curve for curve in record.curves if curve.candidate not in drawn]
+    best = [(curve.candidate, max(value for _, value, _ in curve.measured)) for curve in left]
+    return [f"{record.short(name)} ({wording.score(value, _places(record))})" for name, value in best]
+
+
+def below_cost_axis(record: Record) -> list[str]:
+    """Return name and score of the candidates that the charts of costs leave below their axis."""
+    best = {entry.candidate: entry.score for entry in record.entries if entry.score is not None}
     shown = _worth_showing(record, best, _TOO_LOW)
-    return [f"{record.short(name)} ({wording.score(best[name])})" for name in best if name not in shown]
+    left = [(record.short(name), score) for name, score in best.items() if name not in shown]
+    return [f"{name} ({wording.score(score, _places(record))})" for name, score in left]
 
 
-def _tick(value: float) -> str:
-    return wording.score(value, 2 if round(value * 100) % 10 else 1)
+def _places(record: Record) -> int:
+    """Return the decimals of a score in a drawing, where there is little room."""
+    return min(2, wording.decimals(record))
+
+
+def _tick(value: float, record: Record) -> str:
+    """Return ``0.5``, ``0.25``; from 0 to 100 ``50``, ``2.5``."""
+    if record.full_score == 100:
+        return f"{value:g}"
+    return wording.score(value, 2 if round(value * 100) % 10 or abs(value) >= 1.5 else 1)
 
 
 def _cut(name: str, letters: int) -> str:
@@ -110,9 +140,7 @@ class _Curves:
     def __init__(self, record: Record, is_wide: bool) -> None:
         self.record, self.is_wide = record, is_wide
         self.styles = styles(record)
-        best = {curve.candidate: max(value for _, value, _ in curve.measured) for curve in record.curves}
-        shown = _worth_showing(record, best, _TOO_LOW)
-        self.drawn = [curve for curve in record.curves if curve.candidate in shown]
+        self.drawn = _drawn(record)
         longest = max(len(_cut(self.styles[c.candidate].name, 26)) for c in self.drawn) + 5
         right = longest * LETTER + 26 if is_wide else 30
         wide_height = max(400, 17 * len(self.drawn) + 90)
@@ -120,7 +148,8 @@ class _Curves:
         self.left, self.right, self.top, self.bottom = 46.0, width - right, 40.0, height - 46.0
         self.places = wording.decimals(record)
         metric = wording.metric_name(record)
-        label = f"Learning curves: {metric} over the number of labels for {len(self.drawn)} candidates. The table below has the figures."
+        counted = wording.label(record)
+        label = f"Learning curves: {metric} over the number of {counted} for {len(self.drawn)} candidates. The table below has the figures."
         self.svg = Drawing(width, height, "chart wide" if is_wide else "chart narrow", label)
         self.numbers = [n for n in record.numbers_of_labels if n > 0]
         self.has_zero = 0 in record.numbers_of_labels
@@ -146,8 +175,7 @@ class _Curves:
         shown = [curve for curve in self.drawn if self.styles[curve.candidate].role in ("pick", "same")]
         for curve in shown:
             values += [end for _, _, point in curve.measured for end in point.interval or ()]
-        is_share = _is_share(values)
-        low, high, ticks = nice_range(values, 0.0 if is_share else None, 1.0 if is_share else None)
+        low, high, ticks = _axis_of(self.record, values)
         return Scale(low, high, self.bottom, self.top), ticks
 
     def _banded(self) -> list[Curve]:
@@ -170,7 +198,7 @@ class _Curves:
         svg.group("axis")
         for tick in self.ticks:
             svg.line(self.left, self.y(tick), self.right, self.y(tick), "grid")
-            svg.words(self.left - 8, self.y(tick) + 4, _tick(tick), anchor="end")
+            svg.words(self.left - 8, self.y(tick) + 4, _tick(tick, self.record), anchor="end")
         svg.line(self.left, self.bottom, self.right, self.bottom, "base")
         taken = -1e9
         if self.has_zero:
@@ -198,7 +226,8 @@ class _Curves:
         for value in beyond[:1] if not self.is_wide else beyond[:3]:
             svg.line(self.x(value), self.bottom, self.x(value), self.bottom + 4, "base")
             svg.words(self.x(value), self.bottom + 18, wording.count(value), "faint", "middle")
-        svg.words((self.left + self.right) / 2, self.bottom + 38, "labelled examples (log scale)", "title", "middle")
+        counted = "examples with an answer" if self.record.is_written else "labelled examples"
+        svg.words((self.left + self.right) / 2, self.bottom + 38, f"{counted} (log scale)", "title", "middle")
         svg.words(4, 14, wording.metric_name(self.record), "title")
 
     def _markers(self) -> None:
@@ -209,7 +238,7 @@ class _Curves:
         if today and self.numbers and self.x.low <= today <= self.x.high:
             at_today = self.x(today)
             svg.line(at_today, self.top - 8, at_today, self.bottom, "mark")
-            words = f"your {wording.count(today)} labels" if self.is_wide else "today"
+            words = f"your {wording.labels(self.record, today)}" if self.is_wide else "today"
             half = len(words) * LETTER / 2
             svg.words(min(at_today, self.right - half + 14), self.top - 14, words, "", "middle")
         taken = [at_today] if at_today is not None else []
@@ -217,7 +246,7 @@ class _Curves:
             n, name = crossing.n_labels, self.record.short(crossing.after)
             if n is None or not self.numbers or not self.x.low <= n <= self.x.high:
                 continue
-            title = f"{name} overtakes {self.record.short(crossing.before)} at about {wording.count(n)} labels {wording.count_interval(crossing.interval)}"
+            title = f"{name} overtakes {self.record.short(crossing.before)} at about {wording.labels(self.record, n)} {wording.count_interval(crossing.interval)}"
             svg.group("crossing", title)
             if crossing.interval:
                 left = self.x(min(max(crossing.interval[0], self.x.low), self.x.high))
@@ -274,7 +303,7 @@ class _Curves:
         for n, value, point in curve.measured:
             about = [
                 f"{style.name}: {wording.with_interval(value, point.interval, self.places)}",
-                f"{wording.plural(n, 'label')}"
+                wording.labels(self.record, n)
                 + (f", {wording.plural(point.repeats, 'repeat')}" if point.repeats else ""),
                 point.target,
                 point.marked,
@@ -299,7 +328,9 @@ class _Curves:
             start = self.right + 4
             self.svg.path([(x + 6, y), (max(start - 8, x + 6), y), (start + 8, row)], "leader")
             if self.is_wide:
-                self.svg.words(start + 12, row + 4, f"{_cut(style.name, 26)}  {wording.score(value, 2)}")
+                self.svg.words(
+                    start + 12, row + 4, f"{_cut(style.name, 26)}  {wording.score(value, _places(self.record))}"
+                )
             else:
                 self.svg.words(start + 11, row + 4, style.key)
 
@@ -350,10 +381,9 @@ def cost(record: Record, what: str, is_wide: bool) -> Markup | None:
     )
     scores = [score for _, score, _ in known]
     scores += [end for e, _, _ in known if look[e.candidate].role in ("pick", "same") for end in e.interval or ()]
-    is_share = _is_share(scores)
-    lowest, highest, ticks = nice_range(scores, 0.0 if is_share else None, 1.0 if is_share else None)
+    lowest, highest, ticks = _axis_of(record, scores)
     y = Scale(lowest, highest, bottom, top)
-    _cost_axes(svg, x, y, ticks)
+    _cost_axes(svg, x, y, [(tick, _tick(tick, record)) for tick in ticks])
     svg.words((left + right) / 2, bottom + 38, f"{title} (log scale)", "title", "middle")
     svg.words(4, 14, metric, "title")
 
@@ -372,11 +402,11 @@ def cost(record: Record, what: str, is_wide: bool) -> Markup | None:
     return svg.markup()
 
 
-def _cost_axes(svg: Drawing, x: Scale, y: Scale, ticks: Sequence[float]) -> None:
+def _cost_axes(svg: Drawing, x: Scale, y: Scale, ticks: Sequence[tuple[float, str]]) -> None:
     svg.group("axis")
-    for tick in ticks:
-        svg.line(x.start, y(tick), x.end, y(tick), "grid")
-        svg.words(x.start - 8, y(tick) + 4, _tick(tick), anchor="end")
+    for value, words in ticks:
+        svg.line(x.start, y(value), x.end, y(value), "grid")
+        svg.words(x.start - 8, y(value) + 4, words, anchor="end")
     svg.line(x.start, y.start, x.end, y.start, "base")
     taken = -1e9
     for tick in (t for t in _TIME_TICKS if x.low <= t <= x.high):
@@ -426,7 +456,6 @@ def _free(spot: _Spot, width: float, taken: Sequence[_Box], room: _Box) -> _Box 
     return None
 
 
-_Axis = tuple[float, float, list[float]]
 _FOREST = 150
 
 
@@ -436,8 +465,7 @@ def forest_range(record: Record) -> _Axis:
     shown = _worth_showing(record, best, _TOO_LOW_FOR_INTERVALS)
     kept = [entry for entry in record.entries if entry.candidate in shown]
     values = [end for entry in kept for end in (*(entry.interval or ()), entry.score) if end is not None] or [0.0, 1.0]
-    is_share = _is_share(values)
-    return nice_range(values, 0.0 if is_share else None, 1.0 if is_share else None)
+    return _axis_of(record, values)
 
 
 def forest(record: Record, entry: Entry, style: Style, axis: _Axis) -> Markup:
@@ -470,14 +498,14 @@ def forest(record: Record, entry: Entry, style: Style, axis: _Axis) -> Markup:
     return svg.markup()
 
 
-def forest_axis(axis: _Axis) -> Markup:
+def forest_axis(record: Record, axis: _Axis) -> Markup:
     """Return the ticks of the shared axis, for the head of the column."""
     low, high, ticks = axis
     x = Scale(low, high, 8, _FOREST - 8)
-    svg = Drawing(_FOREST, 16, "forest", f"axis from {wording.score(low)} to {wording.score(high)}")
+    svg = Drawing(_FOREST, 16, "forest", f"axis from {_tick(low, record)} to {_tick(high, record)}")
     svg.group("axis")
     for tick in [ticks[0], ticks[-1]] if len(ticks) < 5 else [ticks[0], ticks[len(ticks) // 2], ticks[-1]]:
-        svg.words(min(max(x(tick), 11), _FOREST - 11), 12, _tick(tick), anchor="middle")
+        svg.words(min(max(x(tick), 11), _FOREST - 11), 12, _tick(tick, record), anchor="middle")
     return svg.markup()
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from nshot.report import wording
 from nshot.report.record import BreakEven, Entry, Record
 
+REMOTE_HEAD = ("requests", "answers from the record", "tokens sent", "tokens received", "money")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -101,10 +103,27 @@ def notes(record: Record) -> list[str]:
     if prices is not None and any(entry.money_per_month.money is not None for entry in entries):
         mistakes = ", mistakes included, with the 95 % interval of how many there are" if prices.per_mistake else ""
         said.append(
-            f"Set-up: labels and one fit. A month: {wording.count(prices.predictions_per_month)} predictions and "
+            f"Set-up: {wording.label(record)} and one fit. A month: {wording.count(prices.predictions_per_month)} predictions and "
             f"1/{wording.count(prices.set_up_months)} of the set-up{mistakes}. What has no price counts nothing."
         )
     return said
+
+
+def remote(record: Record) -> list[tuple[str, list[str]]]:
+    """Return what was asked of each model elsewhere, as the cells of `REMOTE_HEAD`."""
+    return [
+        (
+            name,
+            [
+                wording.count(use.requests),
+                wording.count(use.from_record),
+                wording.count(use.tokens_in),
+                wording.count(use.tokens_out),
+                wording.money(use.money),
+            ],
+        )
+        for name, use in record.details.remote.items()
+    ]
 
 
 def break_evens(record: Record) -> list[tuple[str, str, str]]:

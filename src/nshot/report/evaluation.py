@@ -59,6 +59,8 @@ def _say(console: Console, words: str, style: str = "") -> None:
 def rows(record: Mapping[str, Any]) -> str:
     """Return what was answered: ``test.csv: 500 rows, 482 counting near-duplicates once; 3 without a label left out``."""
     words = f"{record['data']}: {wording.plural(record['n'], 'row')}"
+    if record["rows"] > record["n"]:
+        words = f"{record['data']}: {wording.plural(record['n'], 'input')} with {wording.count(record['rows'])} answers"
     if record["independent"] < record["n"]:
         words += f", {wording.count(record['independent'])} if near-duplicates and groups count once"
     if record["unlabelled"]:
@@ -68,7 +70,8 @@ def rows(record: Mapping[str, Any]) -> str:
 
 def fitted_on(model: Mapping[str, Any]) -> str:
     """Return ``fitted on 4,952 labels``."""
-    return f"fitted on {wording.plural(model['n_labels'], 'label')}" if model["n_labels"] else "fitted without labels"
+    unit = "label" if model["labels"] else "answer"
+    return f"fitted on {wording.plural(model['n_labels'], unit)}" if model["n_labels"] else f"fitted without {unit}s"
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
@@ -98,30 +101,33 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
         found += [words for words in (promise(model, several=len(record["models"]) > 1), absent(model)) if words]
         left_out = model["left_out"]
         if left_out:
-            names = wording.listed([wording.METRICS[name] for name in left_out])
-            found.append(f"Without probabilities {model['name']} has no {names}.")
+            names = wording.listed([wording.named_metric(name) for name in left_out])
+            lacking = "probabilities" if model["labels"] else "saying how likely a text is,"
+            found.append(f"Without {lacking} {model['name']} has no {names}.")
     return found
 
 
 def comparison(record: Mapping[str, Any]) -> str:
     """Return which of two models is better and by how much, or that these rows cannot tell."""
     first, second = (model["name"] for model in record["models"])
-    metric = wording.METRICS[record["metric"]]
+    metric = wording.named_metric(record["metric"])
     found = record["difference"][record["metric"]]
     places = _places(found["interval"])
     by = f"{wording.signed(found['mean'], places)} {wording.signed_interval(_pair(found['interval']), places)}".rstrip()
-    right = (
-        f"Only A is right on {wording.plural(record['only_first_right'], 'row')}, "
-        f"only B on {wording.count(record['only_second_right'])}."
-    )
+    right = ""
+    if record["only_first_right"] is not None:
+        right = (
+            f" Only A is right on {wording.plural(record['only_first_right'], 'row')}, "
+            f"only B on {wording.count(record['only_second_right'])}."
+        )
     better = record["better"]
     if better is not None:
         letters = ("A", "B") if better == first else ("B", "A")
         return (
             f"{letters[0]} ({better}) is better than {letters[1]}: {metric} of B against A is {by}, "
-            f"the same rows compared. {right}"
+            f"the same rows compared.{right}"
         )
-    words = f"These rows cannot tell which is better: {metric} of B ({second}) against A ({first}) is {by}. {right}"
+    words = f"These rows cannot tell which is better: {metric} of B ({second}) against A ({first}) is {by}.{right}"
     smallest = record["smallest_detectable_difference"]
     if smallest is not None:
         words += (
@@ -149,7 +155,7 @@ def promise(model: Mapping[str, Any], *, several: bool = False) -> str:
     }[made["kept"]]
     who = f"{model['name']} promised" if several else "The model promised"
     return (
-        f"{who} {wording.METRICS[made['metric']]} {_with_interval(made, places)}; "
+        f"{who} {wording.named_metric(made['metric'])} {_with_interval(made, places)}; "
         f"on these rows it has {_with_interval(here, places)}: {ending}."
     )
 
@@ -178,7 +184,7 @@ def _scores(record: Mapping[str, Any]) -> Table:
             found = record["difference"].get(name)
             cells.append(_signed(found) if found else _NOTHING)
         style = "bold" if name == record["metric"] else ""
-        table.add_row(wording.METRICS[name], *cells, style=style)
+        table.add_row(wording.named_metric(name), *cells, style=style)
     return table
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nshot.report import costs, new_labels, wording
+from nshot.report import costs, generated, new_labels, wording
 from nshot.report.pages import content_policy, own_file, template
 from nshot.report.record import Record, read
 
@@ -25,7 +25,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
 
     Args:
         record: ``{"verdict": ..., "details": ...}``; every key may be missing.
-        texts: Whether texts of the data may be shown (the mistakes quote them).
+        texts: Whether texts of the data may be shown (mistakes quote them, written answers are some).
     """
     from nshot.report import charts
     from nshot.report.losses import Line, loss_chart
@@ -59,14 +59,19 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         cost_columns=costs.columns(page.entries),
         cost_notes=costs.notes(page),
         break_evens=costs.break_evens(page),
+        remote_head=costs.REMOTE_HEAD,
+        remote=costs.remote(page),
+        forgetting=page.details.forgetting,
         late=page.verdict.new_labels,
         late_rows=new_labels.rows(page),
         n=new_labels,
         below_axis=charts.below_axis(page),
-        forest_axis=charts.forest_axis(axis),
+        below_cost_axis=charts.below_cost_axis(page),
+        forest_axis=charts.forest_axis(page, axis),
         other_metrics=list(
             dict.fromkeys(name for e in page.entries for name in e.scores if name != page.verdict.metric)
         ),
+        less_is_better=wording.less_is_better(name for e in page.entries for name in e.scores),
         calibration=charts.calibration(page.details.calibration.bins),
         heat=charts.heat(page.details.confusion) if _WHOLE_MATRIX < _size(page) <= _LARGEST_PICTURE else None,
         is_small=0 < _size(page) <= _WHOLE_MATRIX,
@@ -74,6 +79,10 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         most_pairs=_MOST_PAIRS,
         classes=sorted(page.details.per_class, key=lambda row: (row.f1 is None, row.f1, row.label))[:_MOST_CLASSES],
         mistakes=page.details.mistakes[:_MOST_MISTAKES],
+        written=generated.groups(page),
+        writers=generated.candidates(page),
+        chosen=generated.chosen(page),
+        g=generated,
         suspected=page.details.suspected_labels[:_MOST_MISTAKES],
         texts=texts,
         because=[page.plainly(words) for words in page.verdict.because],

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nshot.report import costs, new_labels, wording
-from nshot.report.record import Mistake, Record, read
+from nshot.report import costs, generated, new_labels, wording
+from nshot.report.record import Mistake, Record, printable, read
 
 _MOST_PAIRS = 20
 _SMALL = 12
+_MOST_TOLD = 3
+_LONGEST_CELL = 400
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#~!])")
 
 
@@ -19,14 +21,17 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
 
     Args:
         record: ``{"verdict": ..., "details": ...}``; every key may be missing.
-        texts: Whether texts of the data may be shown (the mistakes quote them).
+        texts: Whether texts of the data may be shown (mistakes quote them, written answers are some).
     """
     read_record = read(record)
     sections = (
         _verdict(read_record),
         _scores_by_labels(read_record),
         _leaderboard(read_record),
+        _signatures(read_record),
         _costs(read_record),
+        _written(read_record, texts),
+        _forgetting(read_record),
         _new_labels(read_record),
         _crossovers(read_record),
         _confusion(read_record),
@@ -72,7 +77,7 @@ def _verdict(record: Record) -> list[str]:
         facts = [f"**{_plain(wording.pick_score(record))}**" if wording.pick_score(record) else "", cost]
         pick = record.verdict.pick
         if pick.n_labels is not None:
-            facts.append(f"measured with {wording.plural(pick.n_labels, 'label')}")
+            facts.append(f"measured with {wording.labels(record, pick.n_labels)}")
         if pick.target:
             facts.append(f"target: {pick.target}")
         lines += ["", " · ".join(filter(None, facts))]
@@ -82,7 +87,12 @@ def _verdict(record: Record) -> list[str]:
     lines += ["", f"{_code(data.name)}: {_plain(facts_line)}" if facts_line else _code(data.name)]
     if data.recognised:
         lines += ["", _plain(data.recognised)]
-    said = [*map(record.plainly, record.verdict.because), wording.shipped(record), wording.corrected(record, 3)]
+    said = [
+        *map(record.plainly, record.verdict.because),
+        wording.shipped(record),
+        wording.corrected(record, wording.finest(record)),
+        generated.forgetting_sentence(record),
+    ]
     if any(said):
         lines += ["", "## Why", "", *(f"- {_plain(words)}" for words in said if words)]
     ahead = [*wording.next_sentences(record), wording.resolution(record)]
@@ -113,7 +123,7 @@ def _scores_by_labels(record: Record) -> list[str]:
             cells.append(_plain(cell))
         rows.append([_code(record.short(curve.candidate)), *cells, wording.stands(record, curve.candidate)])
     head = ["candidate", *(wording.count(n) for n in numbers), "role"]
-    lines = [f"## {_plain(wording.metric_name(record))} by number of labels", ""]
+    lines = [f"## {_plain(wording.metric_name(record))} by number of {wording.label(record)}", ""]
     if record.details.data.metric_explained:
         lines += [_plain(record.details.data.metric_explained), ""]
     lines += _table(head, rows, numeric=range(1, len(numbers) + 1))
@@ -121,7 +131,7 @@ def _scores_by_labels(record: Record) -> list[str]:
         lines += ["", *(f"({i}) {_plain(mark)}  " for i, mark in enumerate(marks, 1))]
     targets = {point.target for curve in record.curves for point in curve.points if point.target in wording.TARGETS}
     if targets:
-        lines += ["", *(f"- *{target}*: {wording.TARGETS[target]}" for target in sorted(targets))]
+        lines += ["", *(f"- *{name}*: {wording.explained(record, wording.TARGETS[name])}" for name in sorted(targets))]
     return lines
 
 
@@ -130,15 +140,16 @@ def _leaderboard(record: Record) -> list[str]:
     if not entries:
         return []
     others = list(dict.fromkeys(name for entry in entries for name in entry.scores if name != record.verdict.metric))
-    head = ["candidate", "family", "labels", "repeats", "target", wording.metric_name(record), "versus best", "role"]
+    counted = wording.label(record)
+    head = ["candidate", "family", counted, "repeats", "target", wording.metric_name(record), "versus best", "role"]
     head += ["fit", f"per {wording.unit(record, 1)}"]
-    head += [wording.METRICS.get(name, name) for name in others]
+    head += [wording.named_metric(name) for name in others]
     rows = []
     for entry in entries:
         role = wording.stands(record, entry.candidate)
         row = [
             _code(record.short(entry.candidate)),
-            _plain(entry.family),
+            _plain(": ".join(filter(None, (entry.family, wording.as_it_is(entry))))),
             wording.count(entry.n_labels),
             wording.count(entry.repeats),
             _plain(entry.target),
@@ -150,7 +161,8 @@ def _leaderboard(record: Record) -> list[str]:
         ]
         for name in others:
             other = entry.scores.get(name)
-            row.append(_plain(wording.with_interval(other.score, other.interval, places)) if other else "")
+            finer = wording.decimals_of(record, name)
+            row.append(_plain(wording.with_interval(other.score, other.interval, finer)) if other else "")
         rows.append(row)
     roles = [
         role for role in wording.ROLES if any(wording.stands(record, entry.candidate) == role for entry in entries)
@@ -160,15 +172,79 @@ def _leaderboard(record: Record) -> list[str]:
         "",
         *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9)),
         "",
-        *(f"- *{role}*: {wording.ROLES[role]}" for role in roles),
+        *(f"- *{role}*: {wording.explained(record, wording.ROLES[role])}" for role in roles),
         f"- {wording.VERSUS_BEST}",
     ]
 
 
-def _costs(record: Record) -> list[str]:
-    columns = costs.columns(record.entries)
-    if not columns:
+def _signatures(record: Record) -> list[str]:
+    if not record.is_written or not record.signatures:
         return []
+    lines = [f"- {_plain(wording.named_metric(name))}: {_code(words)}" for name, words in record.signatures.items()]
+    return ["## What the metrics are exactly", "", *lines]
+
+
+def _written(record: Record, texts: bool) -> list[str]:
+    if not record.details.texts.rows:
+        return []
+    lines = ["## What they wrote"]
+    if not texts or not generated.has_texts(record):
+        return [*lines, "", "The texts were left out on request."]
+    beginning = generated.shared_beginning(record)
+    if beginning:
+        lines += ["", f"All of these inputs begin: {_cell(beginning)}"]
+    metric = generated.score_name(record)
+    for title, row in generated.telling(record, _MOST_TOLD):
+        where = f" (row {wording.count(row.row)})" if row.row is not None else ""
+        lines += ["", f"### {_plain(title)}{where}", ""]
+        n_more = len(row.references) - 1 + row.n_more_references
+        more = f" (and {wording.count(n_more)} more)" if n_more > 0 else ""
+        cells = [["input", "", _cell(row.input)]]
+        cells += [["reference", "", _cell(row.references[0]) + more]] if row.references else []
+        cells += [[_code(record.short(one.candidate)), one.score, _answer(one)] for one in row.answers]
+        lines += _table(["", _plain(metric), "text"], cells, numeric=(1,))
+    return lines
+
+
+def _answer(shown: generated.Shown) -> str:
+    words = _cell(shown.text or "") or ("*wrote nothing*" if shown.text is not None else "")
+    return f"{words} *(cut at the longest length)*" if shown.is_cut else words
+
+
+def _cell(words: str) -> str:
+    return _plain(printable(words, _LONGEST_CELL))
+
+
+def _forgetting(record: Record) -> list[str]:
+    forgotten = record.details.forgetting
+    if not forgotten:
+        return []
+    rows = [
+        [
+            _code(record.short(one.candidate)),
+            wording.score(one.before),
+            wording.score(one.after),
+            _plain(" ".join(generated.change(one)).rstrip()),
+        ]
+        for one in forgotten
+    ]
+    what = " of ".join(filter(None, (forgotten[0].unit, forgotten[0].text)))
+    return [
+        "## What training made them forget",
+        "",
+        _plain(generated.forgetting_sentence(record)),
+        "",
+        *_table(["candidate", "as it was", "after training", "change"], rows, numeric=(1, 2, 3)),
+        "",
+        f"{_plain(what)}; less is better.".removeprefix("; "),
+    ]
+
+
+def _costs(record: Record) -> list[str]:
+    columns, remote = costs.columns(record.entries), costs.remote(record)
+    elsewhere = _table(["model", *costs.REMOTE_HEAD], [[_code(name), *cells] for name, cells in remote], range(1, 6))
+    if not columns:
+        return ["## Costs", "", *elsewhere] if remote else []
     rows = [
         [_code(record.short(entry.candidate)), *(_plain(column.lines[i]) for column in columns)]
         for i, entry in enumerate(record.entries)
@@ -180,7 +256,7 @@ def _costs(record: Record) -> list[str]:
     if paying:
         head = ["dearer to set up", "cheaper to set up", "pays from (predictions a month)"]
         lines += ["", *_table(head, paying, numeric=(2,))]
-    return lines
+    return [*lines, "", *elsewhere] if remote else lines
 
 
 def _new_labels(record: Record) -> list[str]:
@@ -274,7 +350,16 @@ def _training(record: Record) -> list[str]:
     trained = [one for one in record.details.training if one.losses]
     if not trained:
         return []
-    head = ["candidate", "labels", "runs", "steps", "examples seen", "highest rate", "first loss", "last loss"]
+    head = [
+        "candidate",
+        wording.label(record),
+        "runs",
+        "steps",
+        "examples seen",
+        "highest rate",
+        "first loss",
+        "last loss",
+    ]
     rows = [
         [
             _code(record.short(one.candidate)),

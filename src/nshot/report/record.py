@@ -16,13 +16,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from nshot import metrics
+from nshot.core import TaskKind
 
 LONGEST_NAME = 120
 LONGEST_SENTENCE = 2_000
 LONGEST_TEXT = 600
+LONGEST_PASSAGE = 20_000
 
 # Terminal control codes, bidirectional overrides (they can make a label read as another) and halves of characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_DIRECTIONS = re.compile("[\u200e\u200f]")
+_BLANK_LINES = re.compile("\n{3,}")
 
 
 def printable(value: Any, longest: int) -> str:
@@ -31,6 +35,18 @@ def printable(value: Any, longest: int) -> str:
     cut = words[: longest * 2]  # before the slow part: a text may have megabytes
     line = " ".join(_UNPRINTABLE.sub("\ufffd", cut).split())
     return line if len(line) <= longest and len(words) == len(cut) else line[: longest - 1].rstrip() + "…"
+
+
+def passage(value: Any) -> str:
+    """Return `value` as a text of several lines that can be shown anywhere, cut to `LONGEST_PASSAGE` characters.
+
+    Marks of direction are dropped: whatever shows a passage finds its direction by its letters.
+    """
+    words = str(value)
+    cut = _DIRECTIONS.sub("", words[:LONGEST_PASSAGE])
+    lines = [_UNPRINTABLE.sub("\ufffd", line).rstrip() for line in cut.splitlines()]
+    text = _BLANK_LINES.sub("\n\n", "\n".join(lines).strip("\n"))
+    return text if len(words) <= LONGEST_PASSAGE else text.rstrip() + "…"
 
 
 def _name(value: Any) -> str:
@@ -58,6 +74,7 @@ def _both_ends(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_name)]
 Sentence = Annotated[str, BeforeValidator(_sentence)]
 Text = Annotated[str, BeforeValidator(_text)]
+Passage = Annotated[str, BeforeValidator(passage)]
 Ends = Annotated[tuple[float, float] | None, BeforeValidator(_both_ends)]
 
 
@@ -230,6 +247,7 @@ class Verdict(Part):
 
     task: Name = "classify"
     metric: Name = ""
+    point: float = 0.01
     n_labels: int | None = None
     n_test: int | None = None
     model_n_labels: int | None = None
@@ -379,6 +397,7 @@ class Reproduce(Part):
     versions: dict[Name, Any] = {}
     machine: dict[Name, Any] = {}
     data_fingerprint: Name = ""
+    metric: Sentence = ""
 
 
 class TimeSpent(Part):
@@ -419,6 +438,54 @@ class Training(Part):
         return self.runs > 1 and len(self.low) == len(self.high) == len(self.losses) > 0
 
 
+class Answer(Part):
+    """What one candidate wrote; `text` is None where texts were left out of the record."""
+
+    text: Passage | None = None
+    score: float | None = None
+    stopped: bool = True
+
+
+class Written(Part):
+    """A test input with what was wanted and what the candidates wrote; `why` says how it came to be shown."""
+
+    row: int | None = None
+    why: Name = ""
+    input: Passage = ""
+    references: tuple[Passage, ...] = ()
+    answers: dict[Name, Answer] = {}
+
+
+class Texts(Part):
+    """Answers of the candidates to the same inputs, scored one by one by `metric`."""
+
+    candidates: tuple[Name, ...] = ()
+    metric: Name = ""
+    rows: tuple[Written, ...] = ()
+
+
+class Forgotten(Part):
+    """What training did to answers that have nothing to do with the data; `interval` is of the change."""
+
+    candidate: Name = ""
+    before: float | None = None
+    after: float | None = None
+    change: float | None = None
+    interval: Ends = None
+    unit: Name = ""
+    text: Sentence = ""
+
+
+class RemoteUse(Part):
+    """What was asked of a model elsewhere; `from_record` counts answers that an earlier run had recorded."""
+
+    requests: int | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    money: float | None = None
+    from_record: int | None = None
+
+
 class Outputs(Part):
     """Where things were written."""
 
@@ -440,6 +507,10 @@ class Details(Part):
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
     training: tuple[Training, ...] = ()
+    texts: Texts = Texts()
+    forgetting: tuple[Forgotten, ...] = ()
+    remote: dict[Name, RemoteUse] = {}
+    signatures: dict[Name, Sentence] = {}
     outputs: Outputs = Outputs()
 
 
@@ -447,6 +518,7 @@ class FitRecord(Part):
     """A fit that trained something, for the page in the model's folder; `trainings` by what was trained."""
 
     name: Name = "model"
+    task: Name = "classify"
     method: Name = ""
     backbone: Name = ""
     data: Name = ""
@@ -493,6 +565,22 @@ class Record(Part):
         """Whether the metric is an error."""
         name = self.verdict.metric
         return name in metrics.names() and not metrics.get(name).higher_is_better
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the answers are texts: there are no labels, and what n counts are answers."""
+        return self.verdict.task == TaskKind.GENERATE
+
+    @property
+    def full_score(self) -> float:
+        """Return what a perfect answer scores by a metric that is a share: 1, or 100 where a point counts 1."""
+        return 100.0 if self.verdict.point >= 1 else 1.0
+
+    @cached_property
+    def signatures(self) -> dict[str, str]:
+        """Return everything that could change a metric's number, for each metric of which it was recorded."""
+        primary = self.details.reproduce.metric
+        return {**({self.verdict.metric: primary} if primary else {}), **self.details.signatures}
 
     @cached_property
     def picked(self) -> Entry | None:

@@ -10,12 +10,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nshot.report import costs, new_labels, wording
-from nshot.report.record import Curve, Entry, Record, Scored, read
+from nshot.report import costs, generated, new_labels, wording
+from nshot.report.record import Curve, Entry, Record, Scored, printable, read
 
 _MOST_ROWS = 16
 _MOST_LEFT_OUT = 4
 _MOST_WAYS = 6
+_MOST_TOLD = 2
+_LONGEST_TOLD = 240
+_WIDEST_NAME = 34
 _GAP = 2
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = str.maketrans({"·": ";", "–": "-", "…": "~", "²": "2", "\ufffd": "?", "“": '"', "”": '"', "’": "'"})
@@ -23,18 +26,21 @@ _MONEY = ("set-up", "a month")
 _ROLE_STYLES = {"pick": "bold green", "same": "", "behind": "dim"}
 
 
-def render(record: Mapping[str, Any], console: Console) -> None:
+def render(record: Mapping[str, Any], console: Console, *, texts: bool = True) -> None:
     """Print the verdict, the table of scores by labels, and where the files are.
 
     Args:
         record: ``{"verdict": ..., "details": ...}``; every key may be missing.
         console: Where to print; its width, colours and encoding are respected.
+        texts: Whether texts of the data may be shown.
     """
     page = _Page(read(record), console)
     page.data()
     page.verdict()
     page.table()
     page.costs()
+    if texts:
+        page.written()
     page.new_labels()
     page.left_out()
     page.training()
@@ -101,7 +107,8 @@ class _Page:
             score, cost = self.text(wording.pick_score(record), "bold"), self.text(wording.pick_cost(record))
             parts = [part for part in (words, score, cost) if part.plain]
             self.said("Pick", self.packed(parts, self.console.width - 9, 4))
-        more = (wording.shipped(record), wording.corrected(record, wording.decimals(record)))
+        more = [wording.shipped(record), wording.corrected(record, wording.decimals(record))]
+        more.append(generated.forgetting_sentence(record))
         why = [*map(record.plainly, record.verdict.because), *filter(None, more)]
         self.said("Why", [self.text(words) for words in why])
         ahead = [*wording.next_sentences(record), *filter(None, [wording.resolution(record)])]
@@ -110,10 +117,14 @@ class _Page:
 
     def said(self, key: str, paragraphs: Sequence[Text]) -> None:
         for i, paragraph in enumerate(paragraphs):
-            head = Text(f"  {key if i == 0 else '':<7}", "bold")
-            for j, row in enumerate(paragraph.wrap(self.console, max(20, self.console.width - 9))):
-                row.rstrip()
-                self.console.print((head if j == 0 else Text(" " * 9)) + row, soft_wrap=True)
+            self.beside(Text(f"  {key if i == 0 else '':<7}", "bold"), paragraph)
+
+    def beside(self, head: Text, words: Text) -> None:
+        """Print words to the right of a head, in as many lines as they need."""
+        room = head.cell_len
+        for i, row in enumerate(words.wrap(self.console, max(20, self.console.width - room))):
+            row.rstrip()
+            self.console.print((head if i == 0 else Text(" " * room)) + row, soft_wrap=True)
 
     def table(self) -> None:
         """Print every candidate's scores by number of labels, its costs and how it stands."""
@@ -122,11 +133,12 @@ class _Page:
         if not rows:
             return
         shown, numbers = rows[:_MOST_ROWS], record.numbers_of_labels
-        by_labels = [[_cell(curve, n) for _, _, curve in shown] for n in numbers]
+        places = min(2, wording.decimals(record))
+        by_labels = [[_cell(curve, n, places) for _, _, curve in shown] for n in numbers]
         widths = [max(4, *map(len, (wording.count(n), *cells))) for n, cells in zip(numbers, by_labels, strict=True)]
-        heading = f"{wording.metric_name(record)} by labels"
-        names = [record.short(candidate) for candidate, _, _ in shown]
-        head = _Column(heading, names, max(len(heading), min(34, max(map(cell_len, names)))), is_left=True)
+        heading = f"{wording.metric_name(record)} by {wording.label(record)}"
+        names = [_named(record, candidate, entry) for candidate, entry, _ in shown]
+        head = _Column(heading, names, max(len(heading), min(_WIDEST_NAME, max(map(cell_len, names)))), is_left=True)
         costs = self._costs([entry for _, entry, _ in shown])
         roles = [record.role(candidate) for candidate, _, _ in shown]
         standing = [wording.stands(record, candidate) for candidate, _, _ in shown]
@@ -182,7 +194,7 @@ class _Page:
         if not known:
             return
         names = [record.short(entry.candidate) for entry in shown]
-        columns = [_Column("costs", names, min(34, max(map(cell_len, names))), is_left=True)]
+        columns = [_Column("costs", names, min(_WIDEST_NAME, max(map(cell_len, names))), is_left=True)]
         room = self.console.width - 2 - columns[0].width
         # Money is what was asked for where there is any; the others from the left as far as there is room.
         for column in sorted(known, key=lambda column: column.title not in _MONEY):
@@ -198,6 +210,28 @@ class _Page:
         for i, entry in enumerate(shown):
             style = _ROLE_STYLES.get(record.role(entry.candidate), "dim")
             self._row([column.cells[i] for column in columns], columns, style)
+
+    def written(self) -> None:
+        """Print what the pick and one other wrote for a row drawn at random, and for the pick's worst."""
+        record = self.record
+        if not generated.has_texts(record):
+            return
+        names = generated.chosen(record)
+        for title, row in generated.telling(record, _MOST_TOLD):
+            said = [("input", row.input), *(("reference", words) for words in row.references[:1])]
+            metric = generated.score_name(record)
+            answers = [one for one in row.answers if one.candidate in names]
+            said += [(record.short(one.candidate), _answer(one, metric)) for one in answers]
+            width = min(24, max(cell_len(name) for name, _ in said))
+            self.console.print()
+            where = f", row {wording.count(row.row)}" if row.row is not None else ""
+            self.wrapped(self.text(f"{title}{where}", "dim"), 2)
+            for name, words in said:
+                head = self.text(f"  {name}")
+                head.truncate(width + 2, overflow="crop" if self.ascii else "ellipsis")
+                head.align("left", width + 4)
+                self.beside(head, self.text(printable(words, _LONGEST_TOLD)))
+        self.console.print()
 
     def new_labels(self) -> None:
         """Print how well labels that arrive later are taken in: the best ways, and the best that had them before."""
@@ -271,9 +305,24 @@ def _at(curve: Curve | None, numbers: Sequence[int]) -> list[float | None]:
     return wording.scores_at(curve, numbers) if curve else [None] * len(numbers)
 
 
-def _cell(curve: Curve | None, n_labels: int) -> str:
+def _named(record: Record, candidate: str, entry: Entry | None) -> str:
+    """Return the short name, and whether it is a model as it is, which a long name must not push out."""
+    name = record.short(candidate)
+    if not wording.as_it_is(entry):
+        return name
+    mark = " (as it is)"
+    return printable(name, _WIDEST_NAME - len(mark)) + mark
+
+
+def _answer(shown: generated.Shown, metric: str) -> str:
+    """Return what was written, that it was cut, and its score."""
+    words = printable(shown.text or "", _LONGEST_TOLD) or "(nothing)"
+    return f"{words}{' (cut)' if shown.is_cut else ''}{f' [{metric} {shown.score}]' if shown.score else ''}"
+
+
+def _cell(curve: Curve | None, n_labels: int, places: int) -> str:
     value = _at(curve, [n_labels])[0]
-    return "-" if value is None else wording.brief_score(value)
+    return "-" if value is None else wording.brief_score(value, places)
 
 
 def _brief_interval(found: Scored) -> str:

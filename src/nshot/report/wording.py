@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nshot import metrics
 from nshot.report.record import Confusion, Curve, Difference, Entry, Gain, Record, Skipped, Training, printable
-from nshot.study.words import ALIKE, amount
+from nshot.study.words import amount
 
 NOTHING = "–"
 
@@ -24,26 +25,41 @@ METRICS = {
     "entity_f1": "entity F1",
     "exact_match": "exact match",
     "token_f1": "token F1",
+    "number_match": "number match",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "perplexity": "perplexity",
+    "bits_per_byte": "bits per byte",
+    "length_ratio": "length ratio",
+    "stopped": "stopped by itself",
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
     "r2": "R²",
 }
 
+UNTOUCHED = "prompt"
+"""The method that asks a model as it is."""
+
 TARGETS = {
     "this model": "the score of the very model that was fitted, on rows like the test rows",
-    "a fresh draw": "what to expect of as many labels drawn afresh from the same source",
-    "this pool": "the score with labels from this data; it makes no claim about other labels",
-    "the next labels": "what to expect after labelling that many more examples",
+    "a fresh draw": "what to expect of as many {labels} drawn afresh from the same source",
+    "this pool": "the score with {labels} from this data; it makes no claim about other {labels}",
+    "the next labels": "what to expect after that many more {labels}",
 }
+"""What a score is a score of; `explained` fills in what n counts."""
 
 ROLES = {
     "pick": "what to use, by its score and what it costs",
     "same": "as good as the best, as far as this test can tell",
     "unclear": "measured further away from the best, but this test cannot tell the two apart",
     "behind": "shown to be worse than the best",
-    "stopped": "measured with fewer labels only, so not compared with the others; what it lacks is listed below",
+    "stopped": "measured with fewer {labels} only, so not compared with the others; what it lacks is listed below",
     "failed": "a run did not finish; see what was left out",
 }
+"""How a candidate stands; `explained` fills in what n counts."""
 
 VERSUS_BEST = (
     "Versus best: the difference on the same rows and draws; of the best, by how much it is ahead of the others. All of "
@@ -57,7 +73,7 @@ def stands(record: Record, candidate: str) -> str:
     """Return how a candidate stands, one of `ROLES`: what cannot be told apart is not thereby the same."""
     role = record.role(candidate)
     versus = next((entry.versus_best for entry in record.entries if entry.candidate == candidate), None)
-    is_apart = versus is not None and versus.mean is not None and abs(versus.mean) > ALIKE
+    is_apart = versus is not None and versus.mean is not None and abs(versus.mean) > record.verdict.point
     return "unclear" if role == "same" and is_apart else role
 
 
@@ -78,22 +94,43 @@ def plural(number: float, singular: str, several: str | None = None) -> str:
     return f"{count(number)} {singular if round(number) == 1 else several or singular + 's'}"
 
 
+def label(record: Record, number: float = 2) -> str:
+    """Return what n counts: labels, or answers where texts are written."""
+    name = "answer" if record.is_written else "label"
+    return name if round(number) == 1 else f"{name}s"
+
+
+def labels(record: Record, number: float) -> str:
+    """Return ``1 label``, ``1,204 labels``, ``1,204 answers``."""
+    return f"{count(number)} {label(record, number)}"
+
+
+def explained(record: Record, words: str) -> str:
+    """Return an entry of `TARGETS` or `ROLES` with what n counts filled in."""
+    return words.format(labels=label(record))
+
+
 def score(value: float | None, decimals: int = 2) -> str:
-    """Return a score: ``0.86``; beyond what a share can be, three significant digits (``23.4``, ``1,250``)."""
+    """Return a score: ``0.86``; beyond what a share can be, three significant digits (``23.4``, ``1,250``).
+
+    With one decimal, as scores from 0 to 100 have, every value has that one: ``31.4``, ``0.8``.
+    """
     if value is None:
         return NOTHING
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
-    if size >= 1.5:
+    if size >= 1.5 and decimals > 1:
         decimals = max(0, 2 - int(size >= 10) - int(size >= 100))
     text = f"{value:.{decimals}f}"
     return text.replace("-", "", 1) if float(text) == 0 else text
 
 
-def brief_score(value: float | None) -> str:
-    """Return a score for a narrow column: ``.86``, ``-.02``, ``1.0``."""
-    text = score(value)
+def brief_score(value: float | None, decimals: int = 2) -> str:
+    """Return a score for a narrow column: ``.86``, ``-.02``, ``1.0``; from 0 to 100 as it is: ``0.8``, ``31.4``."""
+    text = score(value, decimals)
+    if decimals == 1:
+        return text
     if text == "1.00":
         return "1.0"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
@@ -199,23 +236,58 @@ def fit_time(entry: Entry) -> str:
     return NOTHING if entry.n_labels == 0 and not entry.fit_seconds else seconds(entry.fit_seconds)
 
 
+def named_metric(name: str) -> str:
+    """Return what people call a metric; a function or pattern of the user's (``module:function``) keeps its name."""
+    return METRICS.get(name) or (name if ":" in name else name.replace("_", " ")) or "score"
+
+
 def metric_name(record: Record) -> str:
-    """Return what people call the metric."""
-    name = record.verdict.metric
-    return record.details.data.metric_name or METRICS.get(name) or name.replace("_", " ") or "score"
+    """Return what people call the metric that candidates are ranked by."""
+    return record.details.data.metric_name or named_metric(record.verdict.metric)
 
 
 def unit(record: Record, number: float = 2) -> str:
-    """Return what an example is called: a text where a column of texts was read, else an example."""
-    name = "text" if record.details.data.text else "example"
+    """Return what an example is called: an input to be answered, a text where texts were read, else an example."""
+    name = "input" if record.is_written else "text" if record.details.data.text else "example"
     return name if number == 1 else f"{name}s"
 
 
 def decimals(record: Record) -> int:
-    """Return how many decimals the scores deserve: two, or three where the pick's interval is narrow."""
+    """Return how many decimals the scores deserve: one from 0 to 100, else two, or three where they are narrow."""
     pick = record.verdict.pick
-    narrow = pick is not None and pick.interval is not None and pick.interval[1] - pick.interval[0] < 0.025
-    return 3 if narrow else 2
+    return _decimals(pick.interval if pick else None, is_of_hundred=record.full_score == 100)
+
+
+def decimals_of(record: Record, metric: str) -> int:
+    """Return how many decimals the scores of another metric deserve."""
+    if metric == record.verdict.metric:
+        return decimals(record)
+    found = record.picked.scores.get(metric) if record.picked else None
+    return _decimals(found.interval if found else None, is_of_hundred=is_of_hundred(metric))
+
+
+def less_is_better(names: Iterable[str]) -> list[str]:
+    """Return what people call those of these metrics that are errors or losses, each once."""
+    known = [name for name in dict.fromkeys(names) if name in metrics.names()]
+    return [named_metric(name) for name in known if not metrics.get(name).higher_is_better]
+
+
+def is_of_hundred(metric: str) -> bool:
+    """Return whether the scores of a metric go from 0 to 100."""
+    return metric in metrics.names() and metrics.get(metric).point == 1
+
+
+def _decimals(ends: tuple[float, float] | None, *, is_of_hundred: bool) -> int:
+    """Return two decimals, or three for an interval of less than 0.025; of a hundred always one."""
+    if is_of_hundred:
+        return 1
+    return 3 if ends is not None and ends[1] - ends[0] < 0.025 else 2
+
+
+def decimals_for(record: Record, value: float) -> int:
+    """Return how many decimals show a difference: one more where it is less than a point."""
+    places = 1 if record.full_score == 100 else 2
+    return places if abs(value) >= record.verdict.point else places + 1
 
 
 def listed(names: Iterable[str], most: int = 0) -> str:
@@ -227,13 +299,15 @@ def listed(names: Iterable[str], most: int = 0) -> str:
 
 
 def data_facts(record: Record) -> str:
-    """Return ``1,204 texts ("message"), 12 labels ("queue")``."""
+    """Return ``1,204 texts ("message"), 12 labels ("queue")``, or ``1,204 inputs ("question"), answers in "reply"``."""
     data = record.details.data
     parts = []
     if data.rows is not None:
         parts.append(f"{count(data.rows)} {unit(record, data.rows)}" + (f' ("{data.text}")' if data.text else ""))
     if data.labels:
         parts.append(plural(len(data.labels), "label") + (f' ("{data.label}")' if data.label else ""))
+    elif record.is_written and data.label:
+        parts.append(f'answers in "{data.label}"')
     return ", ".join(parts)
 
 
@@ -261,6 +335,16 @@ def pick_words(record: Record) -> tuple[str, str]:
     return pick.candidate.removesuffix(f":{backbone}") if backbone else pick.candidate, backbone
 
 
+def finest(record: Record) -> int:
+    """Return the decimals that show a correction which those of the scores may hide."""
+    return 1 if record.full_score == 100 else 3
+
+
+def as_it_is(entry: Entry | None) -> str:
+    """Return that the candidate is a model as it is, or nothing."""
+    return "the model as it is" if entry is not None and entry.method == UNTOUCHED else ""
+
+
 def pick_score(record: Record) -> str:
     """Return ``macro F1 0.86 [0.83, 0.89]`` of the pick."""
     pick = record.verdict.pick
@@ -278,7 +362,8 @@ def pick_cost(record: Record) -> str:
     elif entry and entry.n_labels == 0:
         parts.append("nothing to fit")
     if entry and entry.milliseconds_per_example is not None:
-        parts.append(f"{milliseconds(entry.milliseconds_per_example)} a {unit(record, 1)}")
+        one = unit(record, 1)
+        parts.append(f"{milliseconds(entry.milliseconds_per_example)} {'an' if one[0] in 'aei' else 'a'} {one}")
     return ", ".join(parts)
 
 
@@ -309,7 +394,7 @@ def shipped(record: Record) -> str:
     if not n_measured or verdict.model_n_labels is None or n_measured == verdict.model_n_labels:
         return ""
     return (
-        f"The score was measured with {plural(n_measured, 'label')}; the saved model was fitted on all "
+        f"The score was measured with {labels(record, n_measured)}; the saved model was fitted on all "
         f"{count(verdict.model_n_labels)}."
     )
 
@@ -325,7 +410,7 @@ def crossover_sentences(record: Record) -> list[str]:
         is_past = today is not None and crossing.n_labels <= today
         before = f" {record.short(crossing.before)}" if crossing.before else ""
         verb = "overtakes" if is_past else "is expected to overtake"
-        words = f"{record.short(crossing.after)} {verb}{before} at about {plural(crossing.n_labels, 'label')}"
+        words = f"{record.short(crossing.after)} {verb}{before} at about {labels(record, crossing.n_labels)}"
         said.append(f"{words} {reach}".rstrip() + ".")
     return said
 
@@ -335,15 +420,16 @@ def gain_sentence(record: Record, more: Gain) -> str:
     today = record.verdict.n_labels
     if more.n_labels is None or more.gain is None or (today is not None and more.n_labels <= today):
         return ""
-    places = 2 if abs(more.gain) >= 0.01 else 3
+    places = decimals_for(record, more.gain)
     worth = f"{signed(more.gain, places)} {signed_interval(more.interval, places)}".rstrip()
     if today is None:
-        return f"With {plural(more.n_labels, 'label')} in all: {worth}."
+        return f"With {labels(record, more.n_labels)} in all: {worth}."
     extra = more.n_labels - today
     price = f", for {money(more.money)} at your price" if more.money is not None else ""
     pick = record.verdict.pick
     change = f" ({record.short(more.candidate)} then)" if pick and more.candidate not in ("", pick.candidate) else ""
-    return f"Your next {plural(extra, 'label is', 'labels are')} worth {worth} {metric_name(record)}{price}{change}."
+    verb = "is" if extra == 1 else "are"
+    return f"Your next {labels(record, extra)} {verb} worth {worth} {metric_name(record)}{price}{change}."
 
 
 def gain_sentences(record: Record) -> list[str]:
@@ -367,7 +453,7 @@ def resolution(record: Record) -> str:
         return ""
     n_test = record.verdict.n_test
     rows = f" {count(n_test)}" if n_test else ""
-    places = 2 if smallest >= 0.01 else 3
+    places = decimals_for(record, smallest)
     common = record.verdict.smallest_detectable_test_rows
     which = (
         f"the {count(common)} test rows that were compared" if common and common != n_test else f"these{rows} test rows"
@@ -386,7 +472,9 @@ def left_out(skipped: Sequence[Skipped], record: Record) -> list[tuple[str, str]
     for (candidate, reason), numbers in sizes.items():
         at = sorted(set(numbers))
         where = (
-            f" at {listed([count(n) for n in at], 6)} {'label' if at == [1] else 'labels'}" if at and at != [0] else ""
+            f" at {listed([count(n) for n in at], 6)} {label(record, 1 if at == [1] else 2)}"
+            if at and at != [0]
+            else ""
         )
         lines.append((f"{record.short(candidate) or 'something'}{where}", reason or "no reason was recorded"))
     return lines

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nshot import metrics
 from nshot.core import Conversation
 from nshot.data.reading import Source
 from nshot.study.files import StudyFolder
@@ -78,6 +79,7 @@ def facts(
         "protocol": _protocol(study, has_groups="group" in changed),
         "metric_explained": _EXPLAINED.get(study.metric.name, f"Signature: {study.metric.signature}."),
     }
+    details["signatures"] = {name: metrics.get(name).signature for name in study.metric_names}
     details["reproduce"] = {
         "command": _command(named, changed, folder),
         "replay": f"nshot compare {shlex.quote(str(folder.plan))} --out again.nshot",

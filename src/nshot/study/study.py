@@ -265,6 +265,11 @@ class Study:
         self._executed: list[RunSpec] = []
         self._holds_refit: Callable[[Contender], bool] = lambda contender: True
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Return the names of all metrics that are recorded, the primary one first."""
+        return self._setting.metrics
+
     # ---------------------------------------------------------------------------------------- plan
 
     def _division(self, repeat: int, fold: int) -> str:

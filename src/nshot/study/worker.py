@@ -495,6 +495,7 @@ class Worker:
     def _with_speed(self, cost: Cost, method: Method, state: State, examples: Sequence[Any]) -> Cost:
         """Return `cost` with how fast the predictor answers from its saved state, and what that needs."""
         needed: list[Backbone] = []
+        modality = self._setting.train.modality
 
         def opened(wanted: BackboneRef) -> Backbone:
             needed.append(self._without_cache(wanted))
@@ -511,7 +512,10 @@ class Worker:
             examples_per_second=speed.examples_per_second,
             best_batch=speed.best_batch,
             shipped_bytes=measuring.shipped_bytes(state, [backbone.ref for backbone in needed]),
-            tokens_per_example=measuring.tokens_per_example(needed[0], examples) if needed else None,
+            # A method may turn examples into something else before a backbone of its own reads them.
+            tokens_per_example=next(
+                (measuring.tokens_per_example(one, examples) for one in needed if modality in one.modalities), None
+            ),
         )
 
     def _without_cache(self, ref: BackboneRef) -> Backbone:

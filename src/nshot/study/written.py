@@ -17,6 +17,7 @@ from nshot.study.worker import of_bytes
 
 _OF_EACH_KIND = 8
 """So many of the pick's best and worst answers are shown, and so many drawn at random."""
+_LONGEST_TEXT = 20_000
 _BY_SENTENCE = "chrf"
 """Orders single answers where the primary metric is one of all answers together."""
 
@@ -35,7 +36,7 @@ def texts_record(evidence: Evidence, metric: Metric, pick: str, others: list[str
     if own is None:
         return {}
     rows, scores = own.rows, own.scores
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores if judge.higher_is_better else scores, kind="stable")
     drawn = np.random.default_rng(0).permutation(len(rows))
     chosen: dict[int, str] = {}
     for why, places in (("random", drawn), ("worst", order[::-1]), ("best", order)):
@@ -62,7 +63,8 @@ class _Answers:
 
     def record(self, row: int) -> dict[str, Any]:
         at = self.places[row]
-        return {"text": self._texts[at], "score": round(float(self.scores[at]), 4), "stopped": self._stopped[at]}
+        text, score = self._texts[at][:_LONGEST_TEXT], round(float(self.scores[at]), 4)
+        return {"text": text, "score": score, "stopped": self._stopped[at]}
 
 
 def _answers(evidence: Evidence, name: str, judge: Metric) -> _Answers | None:

@@ -6,6 +6,7 @@ names with peft's configuration, so that peft can read it; predicting needs neit
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,7 +55,9 @@ def with_adapters(
 
     targets = _targets(network, target_modules)
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, use_dora=dora)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft asks transformers for a name that transformers has given another one.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
         torch.manual_seed(seed)
         wrapped: nn.Module = get_peft_model(network, config)
     return wrapped
@@ -125,6 +128,19 @@ def adapter_state(wrapped: nn.Module) -> tuple[dict[str, Any], dict[str, np.ndar
         name: value.detach().float().cpu().numpy().copy() for name, value in get_peft_model_state_dict(wrapped).items()
     }
     return {**plain, "peft_type": config["peft_type"].value, "inference_mode": True}, tensors
+
+
+def shapes(adapters: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int]]:
+    """Return the shape of every matrix that adapters change, under the name that it has in the bare network.
+
+    Args:
+        adapters: From `adapter_state`; tensors of other names are passed over.
+    """
+    layers = [name.removesuffix(_DOWN) for name in adapters if name.endswith(_DOWN)]
+    return {
+        f"{layer.removeprefix(_PREFIX)}.weight": (len(adapters[layer + _UP]), adapters[layer + _DOWN].shape[1])
+        for layer in layers
+    }
 
 
 def merged(

@@ -6,11 +6,12 @@ import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from nshot.core import (
+    Decoding,
     Example,
     FitContext,
     Needs,
@@ -19,8 +20,12 @@ from nshot.core import (
     State,
     TaskKind,
     UnsupportedError,
+    Writer,
     untracked,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _INNER = "inner"
 _PREFIX = _INNER + "."
@@ -123,6 +128,31 @@ class Wrapped:
     def state(self) -> State:
         """Return the state of both."""
         return self.saved
+
+
+@dataclass(frozen=True)
+class WrappedWriter(Wrapped):
+    """A `Wrapped` predictor that writes."""
+
+    inner: Writer
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the inner predictor writes unless told otherwise."""
+        return self.inner.decoding
+
+    def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray | None:
+        """Return what the inner predictor says."""
+        return self.inner.likelihoods(examples, answers)
+
+    def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:
+        """Yield what the inner predictor writes."""
+        return self.inner.stream(example, decoding)
+
+
+def wrapped(inner: Predictor, saved: State) -> Wrapped:
+    """Return `inner` saved as `saved`; it writes if the inner one does."""
+    return WrappedWriter(inner, saved) if isinstance(inner, Writer) else Wrapped(inner, saved)
 
 
 def around(inner: State, settings: Mapping[str, Any], tensors: Mapping[str, Any] | None = None) -> State:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nshot.core import (
     SYSTEM,
+    Ability,
     Backbone,
     Dataset,
     Decoding,
@@ -108,8 +109,10 @@ class ModelWriter:
         written = self.model.generate(examples, self.decoding, before=self.before)
         return Prediction(texts=[answer.text for answer in written], stopped=[answer.stopped for answer in written])
 
-    def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray:
-        """Return log-probability and number of tokens of each answer; see `Scores.likelihoods`."""
+    def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray | None:
+        """Return log-probability and number of tokens of each answer; None: the model does not tell."""
+        if Ability.SCORES not in self.model.abilities:
+            return None
         return self.model.likelihoods(examples, answers, before=self.before)
 
     def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:

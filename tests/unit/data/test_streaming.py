@@ -21,7 +21,7 @@ def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 
 def texts(stream) -> list[str]:
-    return [text for batch in stream.batches for text in batch.texts]
+    return [text for batch in stream.batches for text in batch.examples]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_batches_are_bounded_and_complete(tmp_path):
     path.write_text("text\n" + "".join(f"row {i}\n" for i in range(1000)))
     stream = stream_inputs(path, ("text",), batch_rows=64)
     batches = list(stream.batches)
-    assert max(len(batch.texts) for batch in batches) <= 64
-    assert [text for batch in batches for text in batch.texts] == [f"row {i}" for i in range(1000)]
+    assert max(len(batch.examples) for batch in batches) <= 64
+    assert [text for batch in batches for text in batch.examples] == [f"row {i}" for i in range(1000)]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def predict(source: Path, out: Path | None) -> None:
     stream = stream_inputs(source, ("text",), batch_rows=2)
     with writing(out, stream) as writer:
         for batch in stream.batches:
-            n = len(batch.texts)
+            n = len(batch.examples)
             writer.write(batch, {"prediction": ["x,y"] * n, "probability": [1 / 3] * n})
 
 

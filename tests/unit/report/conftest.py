@@ -1,10 +1,12 @@
-"""Records as a comparison leaves them: 12 labels, 77 labels, 2 labels, and next to nothing."""
+"""Records as a comparison leaves them: 12 labels, 77 labels, 2 labels, written answers, and next to nothing."""
 
 from __future__ import annotations
 
 import copy
+import csv
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -414,6 +416,224 @@ def binary_record() -> dict[str, Any]:
     return {"verdict": record["verdict"], "details": details}
 
 
+MODEL = "stories260K"
+DINERS = [
+    (
+        "name[Blue Spice], eatType[coffee shop], area[city centre]",
+        [
+            "A coffee shop in the city centre area called Blue Spice.",
+            "Blue Spice is a coffee shop in city centre.",
+        ],
+        "Blue Spice is a coffee shop in the city centre.",
+        "Blue Spice, a nice coffee shop in area.",
+        "Once upon a time, there was a little girl named Lily. She",
+    ),
+    (
+        "name[The Punter], food[Indian], priceRange[cheap], familyFriendly[yes]",
+        ["The Punter is a cheap, family friendly Indian restaurant."],
+        "The Punter serves cheap Indian food and welcomes families.",
+        "The Punter is a coffee shop in the city centre.",
+        "Tom and his mom went to the park. They saw a big",
+    ),
+    (
+        "name[Zizzi], eatType[pub], customer rating[5 out of 5]",
+        ["Zizzi is a pub with a customer rating of 5 out of 5.", "The pub Zizzi is rated 5 out of 5 by customers."],
+        "Zizzi is a pub with a customer rating of 3 out of 5.",
+        "Zizzi is a pub.",
+        "One day, a dog named Max found a ball in the",
+    ),
+    (
+        "name[Aromi], eatType[restaurant], food[Chinese], area[riverside]",
+        ["Aromi is a Chinese restaurant in the riverside area."],
+        "Aromi is a Chinese restaurant in the riverside area.",
+        "Aromi is a Chinese restaurant.",
+        "",
+    ),
+]
+"""Input, references, and what a fine-tuned model, one with examples and one as it is made of it."""
+
+
+def written_record(
+    tested: list[tuple[str, list[str], dict[str, str]]], curves: dict[str, tuple[str, list[int], list[float]]]
+) -> dict[str, Any]:
+    """Return the record of a comparison of candidates that write, scored by sacrebleu.
+
+    Args:
+        tested: Input, references, and the answer of each candidate.
+        curves: Family, numbers of answers and scores with fewer than all answers, of each candidate; the last number
+            is what it is scored with.
+    """
+    import sacrebleu
+
+    rows = [references for _, references, _ in tested]
+    width = max(map(len, rows))
+    streams = [[row[i] if i < len(row) else None for row in rows] for i in range(width)]
+    chrf = sacrebleu.CHRF()
+    signatures: dict[str, str] = {}
+    n_train = max(sizes[-1] for _, sizes, _ in curves.values())
+    scored = {}
+    for name in curves:
+        answers = [said[name] for _, _, said in tested]
+        found = {}
+        for key, metric in (("bleu", sacrebleu.BLEU()), ("chrf", sacrebleu.CHRF())):
+            score = metric.corpus_score(answers, streams).score
+            signatures[key] = str(metric.get_signature())
+            found[key] = {"score": round(score, 4), "interval": [max(0.0, score - 1.6), min(100.0, score + 1.7)]}
+        found["rougeL"] = {"score": 0.006 * found["bleu"]["score"], "interval": [0.0, 0.007 * found["bleu"]["score"]]}
+        found["perplexity"] = {"score": 412.0 / (1 + found["bleu"]["score"]), "interval": None}
+        found["stopped"] = {"score": 1.0, "interval": [0.99, 1.0]}
+        scored[name] = found
+    best = max(found["bleu"]["score"] for found in scored.values())
+    pick = next(name for name, found in scored.items() if found["bleu"]["score"] == best)
+    board, drawn = [], []
+    for name, (family, sizes, below) in curves.items():
+        score, interval = scored[name]["bleu"].values()
+        has_backbone = ":" in name
+        board.append(
+            {
+                "candidate": name,
+                "method": name.split(":")[0],
+                "family": family,
+                "backbone": name.split(":")[1] if has_backbone else None,
+                "n_labels": sizes[-1],
+                "repeats": 1,
+                "target": "this model",
+                "score": score,
+                "interval": interval,
+                "scores": scored[name],
+                "versus_best": {"mean": score - best, "interval": [score - best - 1.9, score - best + 1.9]},
+                "distinguishable": best - score > 1.9,
+                "status": "complete",
+                "fit_seconds": 0.0 if sizes == [0] else 31.0,
+                "milliseconds_per_example": 140.0 if has_backbone else 22.0,
+                "peak_memory_bytes": 610_000_000,
+                "artefact_bytes": 1_100_000 if has_backbone else 9_800_000,
+            }
+        )
+        points = [
+            {"n_labels": n, "score": at, "interval": [max(0.0, at - 2), at + 2], "repeats": 1, "target": "this model"}
+            for n, at in zip(sizes, [*below, score], strict=True)
+        ]
+        role = "pick" if name == pick else "behind"
+        drawn.append({"candidate": name, "family": family, "points": points, "band": [], "role": role})
+    kinds = ("random", "worst", "best")
+    texts = []
+    for i, (asked, references, said) in enumerate(tested[:24]):
+        answers = {}
+        for name, text in said.items():
+            one = chrf.sentence_score(text, references).score
+            answers[name] = {"text": text, "score": round(one, 4), "stopped": not text.endswith(("the", "big", "She"))}
+        texts.append(
+            {"row": i, "why": kinds[i % len(kinds)], "input": asked, "references": references, "answers": answers}
+        )
+    own = next(row for row in board if row["candidate"] == pick)
+    verdict = {
+        "schema": 1,
+        "task": "generate",
+        "metric": "bleu",
+        "point": 1.0,
+        "n_labels": n_train,
+        "n_test": len(tested),
+        "model_n_labels": n_train,
+        "pick": {
+            **{key: own[key] for key in ("candidate", "method", "family", "backbone", "n_labels", "target")},
+            **{"score": best - 0.3, "interval": own["interval"], "score_as_measured": best},
+        },
+        "because": [f"{board[1]['candidate']} is behind ({board[1]['score'] - best:+.1f} [-9.0, -3.1])."],
+        "leaderboard": board,
+        "crossovers": [],
+        "more_labels": [{"n_labels": n_train + 500, "gain": 0.64, "interval": [-0.2, 1.9]}],
+        "smallest_detectable_difference": 1.3,
+        "skipped": [{"candidate": f"continued_pretraining:{MODEL}", "n_labels": n_train, "reason": "no time was left"}],
+        "seconds": 540.0,
+    }
+    details = {
+        "data": {
+            "name": "restaurants.csv",
+            "rows": n_train + len(tested),
+            "text": "mr",
+            "label": "ref",
+            "recognised": "csv, utf-8, comma: inputs from 'mr', answers from 'ref'",
+            "protocol": f"{len(tested):,} rows held out as test, rows of one input kept together",
+            "metric_explained": "The share of words and of runs of two to four words that stand in an accepted answer.",
+        },
+        "curves": drawn,
+        "texts": {"candidates": list(curves), "metric": "chrf", "rows": texts},
+        "forgetting": [
+            {
+                "candidate": f"sft:{MODEL}",
+                "before": 1.82,
+                "after": 2.4,
+                "change": 0.58,
+                "interval": [0.51, 0.65],
+                "unit": "bits per byte",
+                "text": "24 questions about the world with their answers",
+            }
+        ],
+        "remote": {
+            "some-model": {"requests": 310, "tokens_in": 88_000, "tokens_out": 9_100, "money": 0.42, "from_record": 55}
+        },
+        "signatures": signatures,
+        "reproduce": {"command": "nshot compare restaurants.csv --backbone stories260K", "seed": 0},
+        "outputs": {"report": "restaurants.nshot/report.html"},
+    }
+    return {"verdict": verdict, "details": details}
+
+
+def diners_record() -> dict[str, Any]:
+    """Return a record of three candidates and four test inputs."""
+    names = (f"sft:{MODEL}", f"in_context:{MODEL}", f"prompt:{MODEL}")
+    tested = [(asked, wanted, dict(zip(names, said, strict=True))) for asked, wanted, *said in DINERS]
+    curves = {
+        names[0]: ("fine-tuning", [16, 64, 256], [4.0, 21.0]),
+        names[1]: ("few-shot", [16, 64, 256], [8.0, 9.5]),
+        names[2]: ("zero-shot", [0], []),
+    }
+    return written_record(tested, curves)
+
+
+def restaurants_record(folder: Path) -> dict[str, Any]:
+    """Return a record of five candidates on the E2E data, two of them with published outputs."""
+    with (folder / "test-fixed.csv").open(encoding="utf-8", newline="") as file:
+        references: dict[str, list[str]] = {}
+        for row in csv.DictReader(file):
+            references.setdefault(row["mr"], []).append(row["ref"])
+    outputs = [
+        (folder / "system-outputs" / f"tgen-std.run{i}.txt").read_text(encoding="utf-8").splitlines() for i in (0, 2)
+    ]
+    asked = list(references)
+    source = random.Random(0)
+    names = (f"sft:{MODEL}", "decoder_from_scratch", f"in_context:{MODEL}", "nearest_answer:all-MiniLM-L6-v2")
+    names = (*names, f"prompt:{MODEL}")
+    stories = [said for *_, said in DINERS if said]
+    tested = []
+    for i in source.sample(range(len(asked)), 250):
+        words = outputs[1][i].split()
+        hazy = " ".join(word if source.random() < 0.7 else source.choice(words) for word in words)
+        near = references[asked[(i + 1) % len(asked)]][0]
+        said = (outputs[0][i], outputs[1][i].replace("city centre", "riverside"), hazy, near, source.choice(stories))
+        tested.append((asked[i], references[asked[i]], dict(zip(names, said, strict=True))))
+    sizes = [16, 64, 256, 1024, 4299]
+    curves = {
+        names[0]: ("fine-tuning", sizes, [0.4, 3.1, 14.0, 27.0]),
+        names[1]: ("from-scratch", sizes, [0.0, 0.6, 4.1, 19.0]),
+        names[2]: ("few-shot", sizes, [7.0, 9.0, 10.5, 11.0]),
+        names[3]: ("baseline", sizes, [3.0, 6.0, 11.0, 15.0]),
+        names[4]: ("zero-shot", [0], []),
+    }
+    return written_record(tested, curves)
+
+
+@pytest.fixture
+def diners() -> dict[str, Any]:
+    return diners_record()
+
+
+@pytest.fixture
+def restaurants(shared_data: Path) -> dict[str, Any]:
+    return restaurants_record(shared_data / "generation" / "e2e_clean")
+
+
 @pytest.fixture
 def tickets() -> dict[str, Any]:
     return tickets_record()
@@ -450,7 +670,9 @@ EMPTY = {
     "no parts": {"verdict": {}, "details": {}},
     "none": {"verdict": None, "details": None},
     "hollow": _hollow(tickets_record()),
+    "hollow, written": _hollow(diners_record()),
     "one of each, all None": _one_of_each(tickets_record()),
+    "one of each, all None, written": _one_of_each(diners_record()),
     "verdict only": {"verdict": tickets_record()["verdict"]},
     "details only": {"details": tickets_record()["details"]},
 }

@@ -51,6 +51,7 @@ def record(*models: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "data": "test.csv",
         "n": 500,
+        "rows": 500,
         "independent": 482,
         "unlabelled": 3,
         "metric": "macro_f1",

@@ -14,7 +14,7 @@ def tables(text: str) -> list[list[str]]:
     return [block.splitlines() for block in re.findall(r"(?:^\|.*\|$\n?)+", text, flags=re.MULTILINE)]
 
 
-@pytest.mark.parametrize("name", ["tickets", "banking", "binary"])
+@pytest.mark.parametrize("name", ["tickets", "banking", "binary", "diners"])
 def test_every_row_of_a_table_has_the_cells_of_its_head(name: str, request: pytest.FixtureRequest) -> None:
     found = tables(markdown.render(request.getfixturevalue(name)))
     assert len(found) >= 5

@@ -39,7 +39,7 @@ def test_the_table_lists_scores_by_labels_costs_and_standing(tickets: dict[str, 
     assert zero_shot.split()[1:6] == [".61"] * 5
 
 
-@pytest.mark.parametrize("name", ["tickets", "banking", "binary"])
+@pytest.mark.parametrize("name", ["tickets", "banking", "binary", "diners"])
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
 def test_no_line_but_a_path_is_wider_than_the_terminal(name: str, width: int, request: pytest.FixtureRequest) -> None:
     for row in shown(request.getfixturevalue(name), width).splitlines():

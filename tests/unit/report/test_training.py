@@ -188,3 +188,8 @@ def test_a_run_that_was_begun_again_is_told_in_markdown_and_on_the_terminal(tick
     out = io.StringIO()
     terminal.render(tickets, Console(file=out, width=200))
     assert AGAIN in out.getvalue()
+
+
+def test_a_model_that_writes_was_trained_on_answers() -> None:
+    assert "707 labels" in training.render(RECORD)
+    assert "707 answers" in training.render({**RECORD, "task": "generate"})

@@ -1,14 +1,14 @@
 """Checks of the data before anything is measured, and of the runs after: one file per check.
 
-Each is found by its name ``n<code>_<title>.py``: N1xx are about data and asked by `audit`, N2xx about runs and asked by
-`audit_runs`.
+Each is found by its name ``n<code>_<title>.py``: N1xx are about data and asked by `audit`, for the kinds of task that
+they name (``KINDS``), N2xx about runs and asked by `audit_runs`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from nshot.data.reading import Source
+    from nshot.evaluation.checks.facts import TokenCounts
     from nshot.evaluation.checks.run_facts import RunAudit
 
 DATA, RUNS = "n1", "n2"
@@ -32,9 +33,10 @@ class AuditReport:
     Attributes:
         checks: The findings, by code.
         groups: Shape (n labelled rows,), int64: rows with one id are near-duplicates or of one named group, and must
-            never straddle a split.
+            never straddle a split. To generate: have the same input, or nearly the same input and answer.
         test_groups: The same for the labelled rows of the test, ids shared with `groups`; None without a test.
-        leaked: Positions among the labelled rows of the training data whose normalised text stands in the test.
+        leaked: Positions among the labelled rows of the training data whose normalised text (to generate: whole
+            conversation up to the answer) stands in the test.
     """
 
     checks: tuple[Check, ...]
@@ -50,26 +52,32 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name.startswith(kind) and name[1:4].isdigit()))
 
 
-def _findings(kind: str, facts: Any) -> Iterator[Check]:
-    for name in names(kind):
-        finding: Check | None = importlib.import_module(f"{__name__}.{name}").check(facts)
+def _modules(kind: str) -> list[Any]:
+    return [importlib.import_module(f"{__name__}.{name}") for name in names(kind)]
+
+
+def _findings(modules: Sequence[Any], facts: Any) -> Iterator[Check]:
+    for module in modules:
+        finding: Check | None = module.check(facts)
         if finding is not None:
             yield finding
 
 
-def audit(train: Source, test: Source | None = None) -> AuditReport:
+def audit(train: Source, test: Source | None = None, tokens: TokenCounts | None = None) -> AuditReport:
     """Return what is wrong with the data, or worth knowing about it.
 
     Args:
         train: The training data.
         test: The test the user gave, read ``like=train``, or None.
+        tokens: How long the training rows are for the model that will write; estimated without.
     """
     from nshot.evaluation.checks.facts import gather
 
-    facts = gather(train, test)
-    return AuditReport(tuple(_findings(DATA, facts)), facts.groups, facts.test_groups, facts.leaked)
+    facts = gather(train, test, tokens)
+    modules = [module for module in _modules(DATA) if train.task.kind in module.KINDS]
+    return AuditReport(tuple(_findings(modules, facts)), facts.groups, facts.test_groups, facts.leaked)
 
 
 def audit_runs(facts: RunAudit) -> tuple[Check, ...]:
     """Return what is wrong with what was measured, or worth knowing about it, by code."""
-    return tuple(_findings(RUNS, facts))
+    return tuple(_findings(_modules(RUNS), facts))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity
 from nshot.data.duplicates import THRESHOLD
-from nshot.evaluation.checks.facts import MOST_PAIRS, Audit, number
+from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, number
 
 CODE = "N101"
 TITLE = "Near-duplicates"
+KINDS = ANY
 
 
 def check(audit: Audit) -> Check | None:
@@ -16,15 +17,16 @@ def check(audit: Audit) -> Check | None:
     first, second = audit.pairs.first[inside], audit.pairs.second[inside]
     if not len(first):
         return None
+    what = "input and answer" if audit.writes else "text"
     concerned = sorted({*first.tolist(), *second.tolist()})
     row = audit.train.positions
     return Check(
         code=CODE,
         title=TITLE,
         severity=Severity.NOTE,
-        explanation=f"{number(len(first), 'pair')} of nearly the same text, {number(len(concerned), 'row')} in all "
+        explanation=f"{number(len(first), 'pair')} of nearly the same {what}, {number(len(concerned), 'row')} in all "
         f"(at least {THRESHOLD:.0%} of their letter triples in common).",
-        advice="Nothing: they are kept together in every split. Nearly the same text teaches a model little new, "
+        advice=f"Nothing: they are kept together in every split. Nearly the same {what} teaches a model little new, "
         "so these rows count as fewer than they are.",
         rows=audit.rows(concerned),
         count=len(first),

@@ -5,25 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, number, share
+from nshot.evaluation.checks.facts import ANY, Audit, number, share
 
 CODE = "N102"
 TITLE = "Exact duplicates"
+KINDS = ANY
 
 
 def check(audit: Audit) -> Check | None:
     """Return the training rows whose normalised text came before."""
-    kinds, first = np.unique(audit.exact, return_index=True)
+    kinds, first = np.unique(audit.copies, return_index=True)
     n = len(audit.texts)
     repeated = np.setdiff1d(np.arange(n), first)
     if not len(repeated):
         return None
+    one, what = ("input and answer", "inputs and answers") if audit.writes else ("text", "texts")
     if len(kinds) == 1:
         return Check(
             code=CODE,
-            title="All texts are equal",
+            title=f"All {what} are equal",
             severity=Severity.ERROR,
-            explanation=f"All {n:,} texts are the same: {audit.texts[0][:60]!r}.",
+            explanation=f"All {n:,} {what} are the same: {audit.texts[0][:60]!r}.",
             advice="Nothing can be learnt from them. Name another text column: --text COLUMN.",
             rows=audit.rows(range(n)),
             count=n,
@@ -32,7 +34,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.NOTE,
-        explanation=f"{number(len(repeated), 'row repeats', 'rows repeat')} an earlier text "
+        explanation=f"{number(len(repeated), 'row repeats', 'rows repeat')} an earlier {one} "
         f"({share(len(repeated), n)} of {n:,}; case, spaces and punctuation aside).",
         advice="Nothing: copies are kept together in every split. Where they are accidents, remove them.",
         rows=audit.rows(repeated),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import MOST_PAIRS, Audit, number, share
+from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, number, share
 
 CODE = "N103"
 TITLE = "Test texts stand in the training data"
+KINDS = ANY
 
 
 def check(audit: Audit) -> Check | None:
@@ -23,14 +24,15 @@ def check(audit: Audit) -> Check | None:
     for position in audit.leaked.tolist():
         where.setdefault(int(audit.exact[position]), []).append(int(audit.train.positions[position]))
     test_rows = audit.test_rows(seen)
-    also = (
-        f" Another {number(len(near), 'test text is', 'test texts are')} nearly the same as one." if len(near) else ""
-    )
+    is_one, are_several = f"test {audit.noun} is", f"test {audit.noun}s are"
+    like = "nearly the same as one, with nearly the same answer" if audit.writes else "nearly the same as one"
+    also = f" Another {number(len(near), is_one, are_several)} {like}." if len(near) else ""
+    stand = number(len(seen), f"test {audit.noun} stands", f"test {audit.noun}s stand")
     return Check(
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
-        explanation=f"{number(len(seen), 'test text stands', 'test texts stand')} in the training data "
+        explanation=f"{stand} in the training data "
         f"({share(len(seen), len(audit.test_exact))} of the test; case, spaces and punctuation aside)." + also,
         advice="Training leaves these rows out, so that the test stays a test. "
         "Scores that others measured with them in are too high.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import MOST_PAIRS, Audit, number
+from nshot.evaluation.checks.facts import LABELS, MOST_PAIRS, Audit, number
 
 CODE = "N104"
 TITLE = "The same text with two labels"
+KINDS = LABELS
 
 
 def check(audit: Audit) -> Check | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, listed, number
+from nshot.evaluation.checks.facts import LABELS, Audit, listed, number
 
 CODE = "N105"
 TITLE = "Classes with very few rows"
+KINDS = LABELS
 FEWEST = 5
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import MOST_ROWS, Audit, number
+from nshot.evaluation.checks.facts import ANY, MOST_ROWS, Audit, number
 
 CODE = "N106"
 TITLE = "Empty texts"
+KINDS = ANY
 
 
 def check(audit: Audit) -> Check | None:
@@ -22,7 +23,8 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
-        explanation=f"{' and '.join(where)} {'has' if len(empty) + len(in_test) == 1 else 'have'} no text.",
+        explanation=f"{' and '.join(where)} {'has' if len(empty) + len(in_test) == 1 else 'have'} no "
+        f"{'prompt' if audit.writes else 'text'}.",
         advice="Remove these rows, or name the column that has their text: --text COLUMN. "
         "As they are, they are answered with whatever an empty text looks like.",
         rows=empty[:MOST_ROWS],

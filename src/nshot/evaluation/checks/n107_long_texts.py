@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, number, share
+from nshot.evaluation.checks.facts import LABELS, Audit, estimated_tokens, number, share
 
 CODE = "N107"
 TITLE = "Texts longer than the model reads"
+KINDS = LABELS
 READ_TOKENS = 256
-TOKENS_PER_WORD = 1.3
-CHARACTERS_PER_TOKEN = 6.0
-"""Beyond this many characters a token, what has no spaces (Chinese, links, codes) is cut into more than its words."""
 MATTERS_FROM = 0.05
 
 
 def check(audit: Audit) -> Check | None:
     """Return the rows whose text is estimated, by words and characters, to exceed 256 tokens."""
-    long = [i for i, text in enumerate(audit.texts) if _tokens(text) > READ_TOKENS]
+    long = [i for i, text in enumerate(audit.texts) if estimated_tokens(text) > READ_TOKENS]
     if not long:
         return None
     n = len(audit.texts)
@@ -32,7 +30,3 @@ def check(audit: Audit) -> Check | None:
         rows=audit.rows(long),
         count=len(long),
     )
-
-
-def _tokens(text: str) -> float:
-    return max(len(text.split()) * TOKENS_PER_WORD, len(text) / CHARACTERS_PER_TOKEN)

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit
+from nshot.evaluation.checks.facts import LABELS, Audit
 
 CODE = "N108"
 TITLE = "The label is given away"
+KINDS = LABELS
 ALMOST_ALWAYS = 0.97
 MUST_REPEAT = 0.8
 FEWEST_ROWS = 20

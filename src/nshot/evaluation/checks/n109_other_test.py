@@ -7,10 +7,11 @@ from collections import Counter
 import numpy as np
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit
+from nshot.evaluation.checks.facts import ANY, Audit
 
 CODE = "N109"
 TITLE = "The test is no sample of the same thing"
+KINDS = ANY
 LARGEST_P = 1e-4
 LABEL_SHIFT = 0.2
 """Share of rows that would need another label to make the label shares equal (total variation distance)."""
@@ -23,7 +24,7 @@ def check(audit: Audit) -> Check | None:
     """Return strong differences in label shares (chi-square) or in words (can a classifier tell the files apart?)."""
     if audit.test is None or min(len(audit.texts), len(audit.test_texts)) < FEWEST_ROWS:
         return None
-    moved = _label_shift(audit)
+    moved = _label_shift(audit) if audit.train.task.labels else None
     area = _text_shift(audit)
     reasons = []
     details: dict[str, float] = {}

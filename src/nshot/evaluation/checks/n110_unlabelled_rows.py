@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import MOST_ROWS, Audit, number
+from nshot.evaluation.checks.facts import LABELS, MOST_ROWS, Audit, number
 
 CODE = "N110"
 TITLE = "Rows without a label"
+KINDS = LABELS
 
 
 def check(audit: Audit) -> Check | None:

@@ -6,10 +6,11 @@ import re
 from collections import Counter
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, number
+from nshot.evaluation.checks.facts import LABELS, Audit, number
 
 CODE = "N111"
 TITLE = "Labels written in several ways"
+KINDS = LABELS
 _SEPARATORS = re.compile(r"[\s_\-./]+")
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, share
+from nshot.evaluation.checks.facts import LABELS, Audit, share
 
 CODE = "N112"
 TITLE = "Classes of very different size"
+KINDS = LABELS
 DOMINANT = 0.75
 TIMES = 10
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import Audit, number, share
+from nshot.evaluation.checks.facts import ANY, Audit, number, share
 
 CODE = "N113"
 TITLE = "Wrongly decoded characters"
+KINDS = ANY
 MATTERS_FROM = 0.01
 FOREIGN = 0.3
 """Share of letters beyond ASCII from which a guessed Western encoding is doubted; French and Vietnamese stay below."""
@@ -20,7 +21,10 @@ _REPLACED = "\ufffd"
 
 def check(audit: Audit) -> Check | None:
     """Return the rows with characters such as 'Ã¨' for 'è' or the sign for an unreadable byte."""
-    found = [i for i, text in enumerate(audit.texts) if not text.isascii() and _is_broken(text)]
+    texts = audit.texts
+    if audit.writes:
+        texts = [f"{text}\n{answer}" for text, answer in zip(audit.texts, audit.targets, strict=True)]
+    found = [i for i, text in enumerate(texts) if not text.isascii() and _is_broken(text)]
     n = len(audit.texts)
     doubted = audit.train.encoding in {"cp1252", "latin-1"} and _foreign_share(audit) > FOREIGN
     if not found and not doubted:
@@ -31,7 +35,7 @@ def check(audit: Audit) -> Check | None:
         )
         advice = "Name its real encoding: --encoding cp1251 (Russian), shift_jis (Japanese), gb18030 (Chinese)."
     else:
-        example = _excerpt(audit.texts[found[0]])
+        example = _excerpt(texts[found[0]])
         explanation = (
             f"{number(len(found), 'text holds', 'texts hold')} wrongly decoded characters "
             f"({share(len(found), n)} of {n:,}), such as {example!r}."

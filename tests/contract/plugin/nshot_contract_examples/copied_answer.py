@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+import numpy as np
 
 from nshot.core import (
     Ability,
@@ -15,9 +17,7 @@ from nshot.core import (
     Example,
     Family,
     FitContext,
-    Generates,
     Message,
-    ModelError,
     Needs,
     Prediction,
     State,
@@ -26,6 +26,7 @@ from nshot.core import (
     as_conversation,
 )
 from nshot.spec import Method
+from nshot.training.writing import Decoder, decoder
 
 
 class CopiedAnswer(Method):
@@ -58,51 +59,43 @@ class CopiedAnswer(Method):
         self.require(task, train, backbone)
         pairs = zip(train.examples, train.targets or (), strict=True)
         worked = [turn for example, target in islice(pairs, self.shots) for turn in _turns(example, target[0])]
-        return CopiedAnswerPredictor(_generating(backbone), _ref(backbone), worked, context.seed, self.max_new_tokens)
+        return CopiedAnswerPredictor(decoder(backbone), Decoding(self.max_new_tokens, seed=context.seed), worked)
 
     def restore(
         self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]
     ) -> CopiedAnswerPredictor:
         """Return the saved predictor."""
-        backbone = open_backbone(BackboneRef.from_json(state.settings["backbone"]))
+        model = decoder(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
         worked = [Message.from_json(turn) for turn in state.settings["worked"]]
-        return CopiedAnswerPredictor(
-            _generating(backbone), _ref(backbone), worked, state.settings["seed"], self.max_new_tokens
-        )
+        return CopiedAnswerPredictor(model, Decoding(self.max_new_tokens, seed=state.settings["seed"]), worked)
 
 
 @dataclass(frozen=True)
 class CopiedAnswerPredictor:
     """Worked examples and the model that reads them."""
 
-    model: Generates
-    ref: BackboneRef
+    model: Decoder
+    decoding: Decoding
     worked: Sequence[Message]
-    seed: int
-    max_new_tokens: int
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return one text per example."""
-        written = self.model.generate(examples, Decoding(self.max_new_tokens, seed=self.seed), before=self.worked)
+        written = self.model.generate(examples, self.decoding, before=self.worked)
         return Prediction(texts=[answer.text for answer in written], stopped=[answer.stopped for answer in written])
+
+    def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray:
+        """Return log-probability and number of tokens of each answer."""
+        return self.model.likelihoods(examples, answers, before=self.worked)
+
+    def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:
+        """Yield the answer to one example in pieces."""
+        return self.model.stream(example, decoding, before=self.worked)
 
     def state(self) -> State:
         """Return the worked examples."""
         worked = [turn.as_json() for turn in self.worked]
-        return State({"backbone": self.ref.as_json(), "worked": worked, "seed": self.seed})
+        return State({"backbone": self.model.ref.as_json(), "worked": worked, "seed": self.decoding.seed})
 
 
 def _turns(example: Example, answer: str) -> tuple[Message, ...]:
     return as_conversation(example).answered(answer).messages
-
-
-def _generating(backbone: Backbone | None) -> Generates:
-    if not isinstance(backbone, Generates):
-        raise ModelError("copied_answer was saved with a backbone that generates, and this one does not.")
-    return backbone
-
-
-def _ref(backbone: Backbone | None) -> BackboneRef:
-    if backbone is None:
-        raise ModelError("copied_answer needs its backbone.")
-    return backbone.ref

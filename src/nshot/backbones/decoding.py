@@ -1,0 +1,346 @@
+"""The loop that writes answers: many rows at once, each in a slot of its own.
+
+A row's keys and values stand at its own positions in a common buffer, so nothing is padded and nothing is copied from
+step to step; a row that is finished hands its slot to another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import (
+    Cache,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.cache_utils import DynamicLayer
+
+from nshot.backbones.reading import Beginning, Layers, Network, Pack, Reading
+from nshot.core import Decoding
+
+_MOST_ROWS = 256
+_CACHE_BYTES = 2**29
+"""Memory of keys and values of the rows that are written at once."""
+_ROOM = 1.25
+
+
+class Answer:
+    """An answer that is being written.
+
+    Attributes:
+        prompt: Its prompt's tokens after the shared beginning.
+        ids: The tokens so far, without the one that ends it.
+        ended: A token came that ends an answer.
+        halted: A stop text stands in it.
+    """
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        limit: int,
+        ends: frozenset[int],
+        draws: np.ndarray | None,
+        halts: Callable[[Sequence[int]], bool] | None,
+    ) -> None:
+        """Begin an empty answer.
+
+        Args:
+            prompt: Tokens, at least one.
+            limit: The most tokens of the answer.
+            ends: Tokens that end it.
+            draws: Uniform random numbers, one per token; None: the likeliest token is taken.
+            halts: Says whether the tokens so far hold a stop text; None: there is none.
+        """
+        self.prompt = prompt
+        self.ids: list[int] = []
+        self.ended = False
+        self.halted = False
+        self._limit = limit
+        self._ends = ends
+        self._draws = draws
+        self._halts = halts
+
+    @property
+    def size(self) -> int:
+        """Return the most tokens that the row can have behind the shared beginning."""
+        return len(self.prompt) + self._limit
+
+    @property
+    def tokens(self) -> int:
+        """Return how many tokens were written."""
+        return len(self.ids) + self.ended
+
+    def draw(self) -> float:
+        """Return the random number that decides the next token."""
+        return 0.0 if self._draws is None else float(self._draws[len(self.ids)])
+
+    def take(self, token: int) -> bool:
+        """Add a token; return whether the answer is finished."""
+        if token in self._ends:
+            self.ended = True
+            return True
+        self.ids.append(token)
+        if self._halts is not None and self._halts(self.ids):
+            self.halted = True
+            return True
+        return len(self.ids) >= self._limit
+
+
+def draws(decoding: Decoding, prompt: Sequence[int], limit: int) -> np.ndarray | None:
+    """Return the random numbers of one answer; they depend on the seed and its own prompt only."""
+    if decoding.temperature == 0:
+        return None
+    digest = hashlib.blake2b(np.asarray(prompt, dtype=np.int64).tobytes(), digest_size=16)
+    digest.update(str(decoding.seed).encode())
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest.digest(), "little"))).random(limit)
+
+
+def write(
+    network: Network, beginning: Beginning, answers: Sequence[Answer], decoding: Decoding
+) -> Iterator[list[Answer]]:
+    """Write all answers; yield after every step those that were finished by it.
+
+    Rows of like length are written together, short ones first.
+    """
+    waiting = deque(sorted(answers, key=lambda answer: answer.size))
+    slots = Slots(network, beginning)
+    while waiting or slots.rows:
+        with torch.inference_mode():
+            finished = slots.admit(waiting, decoding) if slots.has_room(waiting) else slots.step(decoding)
+        yield finished
+
+
+def write_alone(network: Network, prompt: Sequence[int], answer: Answer, decoding: Decoding) -> list[Answer]:
+    """Write one answer with what transformers has for an architecture of any kind."""
+    settings = GenerationConfig(max_new_tokens=answer.size - len(answer.prompt), do_sample=False, pad_token_id=0)
+    processors = [_Drawing(answer, decoding)] if decoding.temperature else []
+    with torch.inference_mode():
+        network.model.generate(
+            torch.tensor([list(prompt)], device=network.device),
+            generation_config=settings,
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList([_Taking(answer)]),
+        )
+    return [answer]
+
+
+class _Drawing(LogitsProcessor):
+    """Leave only the token that is drawn."""
+
+    def __init__(self, answer: Answer, decoding: Decoding) -> None:
+        self._answer = answer
+        self._decoding = decoding
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        token = chosen(scores, self._decoding, [self._answer.draw()])[0]
+        return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
+
+
+class _Taking(StoppingCriteria):
+    """Hand each new token to the answer, and stop where it is finished."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        return torch.tensor([self._answer.take(int(input_ids[0, -1]))], device=input_ids.device)
+
+
+class Slots:
+    """Rows that are written at the same time."""
+
+    def __init__(self, network: Network, beginning: Beginning) -> None:
+        self._network = network
+        self._beginning = beginning
+        self.rows: list[Answer] = []
+        self.lengths: list[int] = []
+        """Tokens of each row whose keys and values are known."""
+        self._next: list[int] = []
+        self._layers: list[_SlotLayer] = []
+        self._cache = Cache(layers=[])
+        self._columns = 0
+
+    def has_room(self, waiting: Sequence[Answer]) -> bool:
+        """Return whether enough slots are free for reading prompts to pay."""
+        if not waiting:
+            return False
+        most = self._most_rows(max(self._columns, self._beginning.size + waiting[0].size))
+        return not self.rows or len(self.rows) <= most // 2
+
+    def admit(self, waiting: deque[Answer], decoding: Decoding) -> list[Answer]:
+        """Read the prompts of rows that wait, choose their first tokens; return those that are finished by it."""
+        new: list[Answer] = []
+        pack, spans, columns = Pack(), [], self._columns
+        while waiting and (not new or len(pack) + len(waiting[0].prompt) <= self._network.slice_tokens):
+            columns_with = max(columns, self._beginning.size + waiting[0].size)
+            if len(self.rows) + len(new) >= self._most_rows(columns_with) and (self.rows or new):
+                break
+            columns = columns_with
+            answer = waiting.popleft()
+            start = len(pack)
+            pack.grow(answer.prompt)
+            spans.append((start, len(pack)))
+            new.append(answer)
+        reading = Reading(self._network, pack, self._beginning)
+        tokens: list[int] = []
+        for _, logits in reading.logits([end - 1 for _, end in spans]):
+            tokens += chosen(
+                logits, decoding, [answer.draw() for answer in new[len(tokens) : len(tokens) + len(logits)]]
+            )
+        self._hold(reading.layers, len(new), columns)
+        finished = []
+        for answer, (start, end), token in zip(new, spans, tokens, strict=True):
+            if answer.take(token):
+                finished.append(answer)
+            else:
+                self._enter(answer, token, reading.layers, start, end)
+        return finished
+
+    def step(self, decoding: Decoding) -> list[Answer]:
+        """Write one token in every row; return those that are finished by it."""
+        device = self._network.device
+        lengths = torch.tensor(self.lengths, device=device)
+        even = len(set(self.lengths)) == 1
+        longest = max(self.lengths) + 1
+        for layer in self._layers:
+            layer.aim(len(self.rows), longest, self.lengths[0] if even else lengths)
+        mask = None
+        if not even or self._network.has_window:
+            keys = torch.arange(longest, device=device)
+            mask = self._network.mask(
+                (keys <= lengths[:, None])[:, None], lengths[:, None], keys.expand(len(self.rows), -1)
+            )
+        ids = torch.tensor(self._next, device=device)[:, None]
+        logits = self._network.run(ids, lengths[:, None], mask, self._cache)[:, -1]
+        tokens = chosen(logits, decoding, [answer.draw() for answer in self.rows])
+        self.lengths = [length + 1 for length in self.lengths]
+        self._next = tokens
+        ended = [row for row, (answer, token) in enumerate(zip(self.rows, tokens, strict=True)) if answer.take(token)]
+        finished = [self.rows[row] for row in ended]
+        for row in reversed(ended):
+            self._leave(row)
+        return finished
+
+    def _most_rows(self, columns: int) -> int:
+        """Return how many rows of so many columns are written at once."""
+        by_memory = _CACHE_BYTES // (columns * self._network.token_bytes)
+        return max(1, min(_MOST_ROWS, self._network.rows_at_once, by_memory))
+
+    def _hold(self, like: Layers, new: int, columns: int) -> None:
+        """Make room for `new` more rows of so many columns."""
+        rows = len(self.rows) + new
+        if not self._layers:
+            self._layers = [_SlotLayer(keys, values) for keys, values in like]
+            self._cache = Cache(layers=list(self._layers))
+        if columns > self._columns:
+            self._columns = max(columns, int(self._columns * _ROOM))
+        for layer in self._layers:
+            layer.hold(rows, self._columns, len(self.rows))
+
+    def _enter(self, answer: Answer, token: int, layers: Layers, start: int, end: int) -> None:
+        size, row = self._beginning.size, len(self.rows)
+        for layer, (keys, values) in zip(self._layers, layers, strict=True):
+            layer.put(row, keys, values, size, size + start, size + end)
+        self.rows.append(answer)
+        self._next.append(token)
+        self.lengths.append(size + end - start)
+
+    def _leave(self, row: int) -> None:
+        last = len(self.rows) - 1
+        for layer in self._layers:
+            layer.move(last, row)
+        for values in (self.rows, self._next, self.lengths):
+            values[row] = values[last]  # type: ignore[index]
+            values.pop()
+
+
+class _SlotLayer(DynamicLayer):
+    """Keys and values of one layer: a slot per row, each token at its own position."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self._held = [_empty(keys), _empty(values)]
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+        self._rows, self._columns = 0, 0
+        self._at: int | Tensor = 0
+
+    def hold(self, rows: int, columns: int, used: int) -> None:
+        """Make room for so many rows and columns; what is in the first `used` rows stays."""
+        for number, held in enumerate(self._held):
+            if rows <= held.shape[0] and columns <= held.shape[2]:
+                continue
+            # Zeros: what no token has written must be a number, for it is multiplied by a weight of zero.
+            room = held.new_zeros(max(rows, held.shape[0]), held.shape[1], max(columns, held.shape[2]), held.shape[3])
+            room[:used, :, : held.shape[2]] = held[:used]
+            self._held[number] = room
+
+    def put(self, row: int, keys: Tensor, values: Tensor, beginning: int, start: int, end: int) -> None:
+        """Copy the beginning and the tokens from `start` to `end` of a pack into a row."""
+        for held, read in zip(self._held, (keys, values), strict=True):
+            held[row, :, :beginning] = read[0, :, :beginning]
+            held[row, :, beginning : beginning + end - start] = read[0, :, start:end]
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row over another one."""
+        if source != target:
+            for held in self._held:
+                held[target] = held[source]
+
+    def aim(self, rows: int, columns: int, at: int | Tensor) -> None:
+        """Say where the next tokens belong: in the first `rows` rows at column `at`; `columns` are seen after that."""
+        self._rows, self._columns, self._at = rows, columns, at
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write one token per row; return what all rows hold."""
+        self.keys, self.values = (
+            self._written(held, states) for held, states in zip(self._held, (key_states, value_states), strict=True)
+        )
+        return self.keys, self.values
+
+    def get_seq_length(self) -> int:
+        """Return the number of columns before the next token."""
+        return self._columns - 1
+
+    def _written(self, held: Tensor, states: Tensor) -> Tensor:
+        rows = held[: self._rows]
+        if isinstance(self._at, int):
+            rows[:, :, self._at] = states[:, :, 0]
+        else:
+            rows[torch.arange(self._rows, device=held.device), :, self._at] = states[:, :, 0]
+        return rows[:, :, : self._columns]
+
+
+def chosen(logits: Tensor, decoding: Decoding, draws: Sequence[float]) -> list[int]:
+    """Return the next token of each row.
+
+    Args:
+        logits: Shape (rows, vocabulary).
+        decoding: How it is chosen.
+        draws: A uniform random number per row.
+    """
+    if decoding.temperature == 0:
+        return logits.argmax(dim=-1).tolist()
+    probabilities = torch.softmax(logits.float() / decoding.temperature, dim=-1)
+    if decoding.top_p < 1:
+        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= decoding.top_p, 0.0)
+    else:
+        ordered, tokens = probabilities, None
+    sums = ordered.double().cumsum(dim=-1)
+    wanted = torch.tensor(draws, dtype=torch.float64, device=logits.device)[:, None] * sums[:, -1:]
+    found = torch.searchsorted(sums, wanted, right=True).clamp_(max=logits.shape[-1] - 1)
+    return (found if tokens is None else tokens.gather(-1, found))[:, 0].tolist()
+
+
+def _empty(like: Tensor) -> Tensor:
+    return like.new_zeros(0, like.shape[1], 0, like.shape[3])

@@ -1,0 +1,90 @@
+"""Errors in the form of OpenAI's protocol; what a request holds is never in the log."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nshot.core import EnvironmentProblem, NshotError, UsageProblem
+from nshot.serving.answering import FullError
+from nshot.serving.served import TooLongError
+
+log = logging.getLogger("nshot.serving")
+_FAILED = "The server failed; its log says where."
+_REQUEST, _SERVER, _BUSY = "invalid_request_error", "server_error", "rate_limit_error"
+
+
+def record(message: str, kind: str = _REQUEST, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """Return the body of an error."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def response(
+    status: int,
+    message: str,
+    *,
+    param: str | None = None,
+    code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Return an error as a response."""
+    kind = _BUSY if status == 429 else _SERVER if status >= 500 else _REQUEST
+    return JSONResponse(record(message, kind, param, code), status, headers=dict(headers or {}))
+
+
+def of(error: Exception) -> JSONResponse:
+    """Return what went wrong while an answer was written; what is nobody's input is logged, without its message."""
+    if isinstance(error, FullError):
+        return response(429, str(error), code="queue_full", headers={"Retry-After": str(error.retry_after_seconds)})
+    if isinstance(error, TooLongError):
+        return response(400, str(error), param="messages", code="context_length_exceeded")
+    if isinstance(error, UsageProblem):
+        return response(400, str(error))
+    if isinstance(error, EnvironmentProblem):
+        return response(503, str(error))
+    if isinstance(error, NshotError):
+        return response(500, str(error))
+    log_without_texts(error)
+    return response(500, _FAILED)
+
+
+def log_without_texts(error: BaseException) -> None:
+    """Log where an error was raised; its message may hold what a request held."""
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("%s at %s", type(error).__name__, " < ".join(reversed(places[-5:])))
+
+
+def handle(app: FastAPI) -> None:
+    """Let an application answer every error in this form."""
+
+    @app.exception_handler(RequestValidationError)
+    async def of_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "extra_forbidden":
+            return response(400, f"Unknown parameter: {place}.", param=place, code="unknown_parameter")
+        if first["type"] == "json_invalid":
+            return response(400, "The body is not JSON.", code="invalid_json")
+        said = first["msg"].removeprefix("Value error, ")
+        return response(400, f"{place}: {said}." if place else f"{said}.", param=place or None)
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        return response(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(NshotError)
+    @app.exception_handler(FullError)
+    async def of_ours(request: Request, error: NshotError | FullError) -> JSONResponse:
+        return of(error)
+
+    @app.exception_handler(Exception)
+    async def of_mistake(request: Request, error: Exception) -> JSONResponse:
+        # It is raised again for the gate, which logs it.
+        return response(500, _FAILED)

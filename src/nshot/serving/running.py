@@ -1,0 +1,98 @@
+"""Runs the application until it is stopped."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+from collections.abc import Callable, Sequence
+
+from nshot.core import EnvironmentProblem, MissingExtraError, OptionError, is_loopback
+from nshot.serving.served import Served
+
+_PATIENCE_SECONDS = 30
+"""How long a server that is stopped waits for the answers that are being written."""
+_SHORTEST_TOKEN = 16
+
+
+def serve(
+    models: Sequence[Served],
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    most_waiting: int,
+    most_tokens: int,
+    announce: Callable[[str], None],
+    log_requests: bool,
+) -> None:
+    """Offer models until the process is stopped (Ctrl-C, or a plain kill); answers that are being written are finished.
+
+    Args:
+        models: Those that are offered.
+        host: Name or number of the address to listen at.
+        port: 0: any that is free.
+        token: What requests have to carry; None: nothing, which is possible on this machine only.
+        most_waiting: How many requests may wait while one is answered.
+        most_tokens: The longest answer that may be asked for, in tokens.
+        announce: Told the address as soon as it is listened at.
+        log_requests: Log a line for every request: who, what path, what status; never a text.
+
+    Raises:
+        NshotError: As `require_possible`.
+        EnvironmentProblem: The address cannot be listened at.
+    """
+    require_possible(host, token)
+    import uvicorn
+
+    from nshot.serving.application import application
+
+    app = application(models, token=token, most_waiting=most_waiting, most_tokens=most_tokens)
+    config = uvicorn.Config(
+        app,
+        log_level="info" if log_requests else "warning",
+        access_log=log_requests,
+        server_header=False,
+        timeout_graceful_shutdown=_PATIENCE_SECONDS,
+    )
+    with _listening(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        announce(f"http://{shown}:{listener.getsockname()[1]}")
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            return  # the signal that ended it, sent on once everything was closed
+
+
+def require_possible(host: str, token: str | None) -> None:
+    """Raise what makes it impossible to serve, before a model is loaded.
+
+    Args:
+        host: Where requests are listened for.
+        token: What they have to carry, or None.
+
+    Raises:
+        MissingExtraError: fastapi or uvicorn are not installed.
+        OptionError: Other machines could ask, and there is no token or one that can be guessed.
+    """
+    missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(f"Serving needs {' and '.join(missing)}: pip install 'nshot[serve]'")
+    advice = "Put a long random text into an environment variable, such as what `openssl rand -hex 32` prints"
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise OptionError(f"The token has {len(token)} letters; it needs at least {_SHORTEST_TOKEN}. {advice}.")
+    if token is None and not is_loopback(host):
+        raise OptionError(
+            f"At {host} other machines can ask, so a token is needed. {advice}, and name it: --token-env NAME. "
+            "Or serve this machine only: --host 127.0.0.1."
+        )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Cannot listen at {host}, port {port}: {error.strerror}. Name another port, --port N (0 for any that is "
+            "free), or another address."
+        ) from None
