@@ -19,7 +19,7 @@ ABOUT_TOO = {"notes", "point", "prices", "break_even", "pick_by_test_alone", "sm
 PICK_TOO = {"options", "picks"}
 SPEED = {"milliseconds_alone", "milliseconds_alone_p95", "examples_per_second", "best_batch"}
 ROW_TOO = {"marked", "versus_pick", "n_compared", "shipped_bytes", "tokens_per_example", "money_per_month"} | SPEED
-ROW_TOO |= {"mean_rank"}
+ROW_TOO |= {"mean_rank", "money_per_example"}
 
 COSTS = {"fit_seconds", "milliseconds_per_example", "peak_memory_bytes", "money", "money_per_month"} | SPEED
 

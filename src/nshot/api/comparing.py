@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,19 +16,21 @@ from nshot import bundle
 from nshot.api.options import part_of, resolved_options
 from nshot.api.reporting import Comparison, write_report
 from nshot.backbones import open_backbone
-from nshot.core import DataError, Severity, TaskKind
+from nshot.core import Backbone, BackboneRef, DataError, Severity, TaskKind
 from nshot.data.options import ReadOptions
 from nshot.study.files import StudyFolder, read_plan
 from nshot.study.options import StudyOptions
 from nshot.study.watch import Unwatched, Watch
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from nshot.data.reading import Source
     from nshot.evaluation.checks import AuditReport
+    from nshot.evaluation.checks.facts import TokenCounts
     from nshot.study.study import Result, Study, StudyData
+
+
+_READ_BACK = 3
+"""Examples that a saved model which writes is asked again."""
 
 
 class CompareOptions(StudyOptions, ReadOptions):
@@ -72,11 +74,23 @@ def _read(data: Any, options: CompareOptions, watch: Watch) -> _Inputs:
     source = read(data, own)
     watch.say(source.recognised)
     test = read(options.test, own, like=source) if options.test is not None else None
-    report = audit(source, test)
+    report = audit(source, test, _token_counts(source, options))
     errors = [check for check in report.checks if check.severity == Severity.ERROR]
     if errors:
         raise DataError("\n".join(f"{check.code} {check.explanation} {check.advice}" for check in errors))
     return _Inputs(source, test, report, data)
+
+
+def _token_counts(source: Source, options: CompareOptions) -> TokenCounts | None:
+    """Return how long answers and inputs are as the first language model reads them; None where none reads them."""
+    from nshot.backbones.causal_lm import CausalLM
+    from nshot.evaluation.checks.facts import count_tokens
+
+    if source.task.kind != TaskKind.GENERATE or not len(source.dataset):
+        return None
+    here = [open_backbone(ref) for ref in map(BackboneRef, options.backbone) if not ref.is_remote]
+    model = next((backbone for backbone in here if isinstance(backbone, CausalLM)), None)
+    return count_tokens(source, model, model.ref.name) if model else None
 
 
 def compare(
@@ -172,12 +186,13 @@ def _study(work: StudyData, options: CompareOptions, folder: StudyFolder, clock:
 
 
 def _study_data(inputs: _Inputs, options: CompareOptions) -> StudyData:
+    import numpy as np
+
     from nshot.data.answers import read_answers
     from nshot.study.study import Given, StudyData
 
     source, test, report = inputs.source, inputs.test, inputs.audit
     answered = test or source
-    is_written = source.task.kind == TaskKind.GENERATE
     return StudyData(
         task=source.task,
         train=source.dataset,
@@ -188,16 +203,10 @@ def _study_data(inputs: _Inputs, options: CompareOptions) -> StudyData:
         leaked=report.leaked.tolist(),
         given=tuple(Given(path.stem, read_answers(path, answered, source.task)) for path in options.candidate),
         file_rows=answered.positions,
-        inputs=_inputs_of(answered.dataset.examples) if is_written else None,
+        inputs=np.array([answered.inputs[row] for row in answered.positions], dtype=np.int64)
+        if answered.inputs
+        else None,
     )
-
-
-def _inputs_of(examples: Sequence[Any]) -> NDArray[np.int64]:
-    """Return a number for each example, the same for equal ones, shape (n,)."""
-    import numpy as np
-
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(repr(example), len(known)) for example in examples], dtype=np.int64)
 
 
 def _replayed(data: Any, options: CompareOptions) -> tuple[Any, CompareOptions, list[str] | None]:
@@ -264,7 +273,19 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         return None
     handed = study.hand_over(result.verdict.pick)
     refs = {ref.id: ref for ref in study.backbones}
-    predictor = handed.method.restore(study.task, handed.state, lambda ref: open_backbone(refs.get(ref.id, ref)))
+    remote = study.options.access(folder.answers)
+
+    def opened(ref: BackboneRef) -> Backbone:
+        return open_backbone(refs.get(ref.id, ref), precision=result.precision, device=result.device, remote=remote)
+
+    predictor = handed.method.restore(study.task, handed.state, opened)
+    examples = study.data.train.examples[:_READ_BACK]
+
+    def check(written: Path) -> None:
+        # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.
+        if study.task.kind == TaskKind.GENERATE and not any(ref.is_remote for ref in study.backbones):
+            bundle.verify(written, predictor, examples, opened)
+
     about = bundle.BundleInfo(
         model_n_labels=handed.n_labels,
         score=bundle.MeasuredScore(
@@ -282,7 +303,7 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         data_fingerprint=inputs.source.dataset.fingerprint,
         precision=result.precision,
     )
-    bundle.save(folder.model, method=handed.method, task=study.task, predictor=predictor, about=about)
+    bundle.save(folder.model, method=handed.method, task=study.task, predictor=predictor, about=about, check=check)
     if handed.note is not None:
         result.verdict.record["because"].append(handed.note)
     return handed.n_labels

@@ -183,7 +183,7 @@ def _wanted(options: EvaluateOptions, task: Task, deciding: str) -> dict[Metric,
     asked = dict.fromkeys((deciding, *options.metric, *options.named()))
     known = metrics.names(task.kind)
     for name in asked:
-        if name not in known:
+        if task.kind not in metrics.get(name).task_kinds:
             raise OptionError(f"{name} does not judge the task '{task.kind}'. Use one of: {', '.join(known)}.")
     others = () if options.metric else known
     return {metrics.get(name): name in asked for name in dict.fromkeys((*asked, *others))}

@@ -147,12 +147,13 @@ def fit_dataset(
     Raises:
         NshotError: The method cannot do this.
     """
+    from nshot.backbones.computing import chosen_device
     from nshot.backbones.precision import available_threads, measured
     from nshot.training.distributed import is_main_process, launched
 
     watch = watch or Unwatched()
     method = _method_to_fit(options)
-    metric = metrics.get(options.metric) if options.metric else metrics.default_metric(task, train.targets or ())
+    metric = metrics.deciding(options.metric) if options.metric else metrics.default_metric(task, train.targets or ())
     task = replace(task, metric=metric.name)
     threads = options.threads or available_threads()
     pace = Pace(watch)
@@ -170,8 +171,13 @@ def fit_dataset(
     if reason is not None:
         raise UnsupportedError(reason)
     sign = 1.0 if metric.higher_is_better else -1.0
-    device = backbone.device if isinstance(backbone, Computes) else "cpu"
-    precision = measured(device, threads) if backbone and options.precision == "auto" else options.precision
+    device = "cpu"
+    if isinstance(backbone, Computes):
+        device = backbone.device
+    elif method.trains_network:
+        device = chosen_device(options.device)
+    has_network = backbone is not None or method.trains_network
+    precision = measured(device, threads) if has_network and options.precision == "auto" else options.precision
     context = FitContext(
         objective=lambda targets, prediction: sign * metric.aggregate(metric.statistics(targets, prediction, task)),
         seed=options.seed,

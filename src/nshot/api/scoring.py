@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from nshot import metrics
 from nshot.api.judging import INSTRUCTION, Pair, judge
@@ -53,6 +53,8 @@ class ScoreOptions(RemoteOptions, OutputOptions):
     the places swapped; one file of outputs is held against the references, two against each other."""
     judge_instruction: str = INSTRUCTION
     """What makes an answer better, told to the judge."""
+    judge_rows: int = Field(default=200, ge=10)
+    """How many rows a judge behind an address is shown at most, drawn at random."""
 
     @classmethod
     def called(cls) -> str:
@@ -383,8 +385,8 @@ def _asked(options: ScoreOptions, systems: Sequence[Outputs], references: Refere
 
     ref = BackboneRef(options.judge or "")
     rows = np.arange(len(references.targets))
-    if ref.is_remote and len(rows) > options.remote_rows:
-        rows = np.sort(np.random.default_rng(0).choice(rows, options.remote_rows, replace=False))
+    if ref.is_remote and len(rows) > options.judge_rows:
+        rows = np.sort(np.random.default_rng(0).choice(rows, options.judge_rows, replace=False))
     pairs = [_pair(int(row), systems, references) for row in rows]
     groups = _groups(references)
     asked = hashlib.sha256(repr((ref.id, options.judge_instruction, pairs)).encode("utf-8", "replace")).hexdigest()

@@ -18,6 +18,7 @@ _DECODER_TYPES = frozenset(
     | {"gemma", "gemma2", "gemma3_text", "smollm3", "olmo", "olmo2", "stablelm", "starcoder2", "falcon", "bloom"}
 )
 _LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+_WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim")
 # Tokenizers write numbers beyond this for "no limit".
 _NO_LIMIT = 10**9
 
@@ -42,6 +43,11 @@ class DecoderSettings:
     def model_type(self) -> str:
         """Return the architecture's name."""
         return str(self.config.get("model_type", "unknown"))
+
+    @property
+    def width(self) -> int | None:
+        """Return the length of a token's vector; None where the config names it otherwise than usual."""
+        return next((int(self.config[key]) for key in _WIDTH_KEYS if isinstance(self.config.get(key), int)), None)
 
     @property
     def end_ids(self) -> frozenset[int]:

@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicLayer
 
-from nshot.backbones.reading import Beginning, Layers, Network, Pack, Reading
+from nshot.backbones.reading import Beginning, Layers, Network, Pack, Place, Reading
 from nshot.core import Decoding
 
 _MOST_ROWS = 256
@@ -133,7 +133,7 @@ def write_alone(network: Network, prompt: Sequence[int], answer: Answer, decodin
     return [answer]
 
 
-class _Drawing(LogitsProcessor):
+class _Drawing(LogitsProcessor):  # type: ignore[misc]
     """Leave only the token that is drawn."""
 
     def __init__(self, answer: Answer, decoding: Decoding) -> None:
@@ -145,7 +145,7 @@ class _Drawing(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token], device=scores.device), 0.0)
 
 
-class _Taking(StoppingCriteria):
+class _Taking(StoppingCriteria):  # type: ignore[misc]
     """Hand each new token to the answer, and stop where it is finished."""
 
     def __init__(self, answer: Answer) -> None:
@@ -178,31 +178,39 @@ class Slots:
 
     def admit(self, waiting: deque[Answer], decoding: Decoding) -> list[Answer]:
         """Read the prompts of rows that wait, choose their first tokens; return those that are finished by it."""
+        most_packs, most_tokens = self._network.packs_at_once, self._network.pack_tokens
         new: list[Answer] = []
-        pack, spans, columns = Pack(), [], self._columns
-        while waiting and (not new or len(pack) + len(waiting[0].prompt) <= self._network.slice_tokens):
-            columns_with = max(columns, self._beginning.size + waiting[0].size)
-            if len(self.rows) + len(new) >= self._most_rows(columns_with) and (self.rows or new):
+        packs, spans = [Pack()], []
+        columns = self._columns
+        while waiting:
+            answer = waiting[0]
+            needed = max(columns, self._beginning.size + answer.size)
+            if (self.rows or new) and len(self.rows) + len(new) >= self._most_rows(needed):
                 break
-            columns = columns_with
-            answer = waiting.popleft()
-            start = len(pack)
-            pack.grow(answer.prompt)
-            spans.append((start, len(pack)))
-            new.append(answer)
-        reading = Reading(self._network, pack, self._beginning)
-        tokens: list[int] = []
-        for _, logits in reading.logits([end - 1 for _, end in spans]):
-            tokens += chosen(
-                logits, decoding, [answer.draw() for answer in new[len(tokens) : len(tokens) + len(logits)]]
-            )
-        self._hold(reading.layers, len(new), columns)
+            if len(packs[-1]) and len(packs[-1]) + len(answer.prompt) > most_tokens:
+                if len(packs) == most_packs:
+                    break
+                packs.append(Pack())
+            columns = needed
+            start = len(packs[-1])
+            packs[-1].grow(answer.prompt)
+            spans.append((len(packs) - 1, start, len(packs[-1])))
+            new.append(waiting.popleft())
+        reading = Reading(self._network, packs, self._beginning)
+        first: dict[Place, int] = {}
+        by_place = {(number, end - 1): answer for answer, (number, _, end) in zip(new, spans, strict=True)}
+        for places, logits in reading.logits(list(by_place)):
+            drawn = [by_place[place].draw() for place in places]
+            first.update(zip(places, chosen(logits, decoding, drawn), strict=True))
+        layers = reading.layers
+        self._hold(layers, len(new), columns)
         finished = []
-        for answer, (start, end), token in zip(new, spans, tokens, strict=True):
+        for answer, (number, start, end) in zip(new, spans, strict=True):
+            token = first[number, end - 1]
             if answer.take(token):
                 finished.append(answer)
             else:
-                self._enter(answer, token, reading.layers, start, end)
+                self._enter(answer, token, layers, (number, start, end))
         return finished
 
     def step(self, decoding: Decoding) -> list[Answer]:
@@ -246,24 +254,25 @@ class Slots:
         for layer in self._layers:
             layer.hold(rows, self._columns, len(self.rows))
 
-    def _enter(self, answer: Answer, token: int, layers: Layers, start: int, end: int) -> None:
-        size, row = self._beginning.size, len(self.rows)
+    def _enter(self, answer: Answer, token: int, layers: Layers, span: tuple[int, int, int]) -> None:
+        """Begin a row with what was read of its prompt: from a start to an end in a pack."""
+        size, (number, start, end) = self._beginning.size, span
         for layer, (keys, values) in zip(self._layers, layers, strict=True):
-            layer.put(row, keys, values, size, size + start, size + end)
+            layer.put(len(self.rows), keys[number], values[number], size, (size + start, size + end))
         self.rows.append(answer)
         self._next.append(token)
         self.lengths.append(size + end - start)
 
     def _leave(self, row: int) -> None:
+        """End a row; the last one takes its slot."""
         last = len(self.rows) - 1
         for layer in self._layers:
             layer.move(last, row)
-        for values in (self.rows, self._next, self.lengths):
-            values[row] = values[last]  # type: ignore[index]
-            values.pop()
+        self.rows[row], self._next[row], self.lengths[row] = self.rows[last], self._next[last], self.lengths[last]
+        del self.rows[last], self._next[last], self.lengths[last]
 
 
-class _SlotLayer(DynamicLayer):
+class _SlotLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer: a slot per row, each token at its own position."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
@@ -284,11 +293,12 @@ class _SlotLayer(DynamicLayer):
             room[:used, :, : held.shape[2]] = held[:used]
             self._held[number] = room
 
-    def put(self, row: int, keys: Tensor, values: Tensor, beginning: int, start: int, end: int) -> None:
-        """Copy the beginning and the tokens from `start` to `end` of a pack into a row."""
+    def put(self, row: int, keys: Tensor, values: Tensor, beginning: int, span: tuple[int, int]) -> None:
+        """Copy the beginning and a span of the tokens of a pack, shape (heads, tokens, size), into a row."""
+        start, end = span
         for held, read in zip(self._held, (keys, values), strict=True):
-            held[row, :, :beginning] = read[0, :, :beginning]
-            held[row, :, beginning : beginning + end - start] = read[0, :, start:end]
+            held[row, :, :beginning] = read[:, :beginning]
+            held[row, :, beginning : beginning + end - start] = read[:, start:end]
 
     def move(self, source: int, target: int) -> None:
         """Copy a row over another one."""

@@ -8,8 +8,10 @@ what comes before them (a tree).
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 
 _SLICE = {"cpu": 256, "cuda": 4096}
-"""Tokens of one forward pass. Fewer leave the units idle; more cost attention between texts that is thrown away."""
+"""Tokens of a pack. Fewer leave the units idle; more cost attention between texts that is thrown away."""
+_NARROW = 256
+# A narrow network's attention costs more than its products, and calling it more than both.
+_NARROW_SLICE, _NARROW_PACKS = 128, 8
 _MOST_LOGITS = 2**25
 """Logits that are held at once: 128 MB in float32."""
 _KINDS = {"full_attention", "sliding_attention"}
@@ -92,14 +97,21 @@ class Pack:
         """Return the position of a segment's last token."""
         return self._segments[segment].end - 1
 
-    def positions(self, start: int, end: int, beginning: int) -> Tensor:
-        """Return where in its own text each token stands, shape (end - start,)."""
-        return torch.tensor(self._depths[start:end]) + beginning
+    def positions(self, size: int) -> list[int]:
+        """Return where in its own text each token stands, and zeros behind them, `size` numbers in all."""
+        return [*self._depths, *[0] * (size - len(self._depths))]
 
-    def seen(self, start: int, end: int, beginning: int) -> Tensor:
-        """Return which tokens are seen by those from `start` to `end`, bool, shape (end - start, beginning + end)."""
+    def seen(self, start: int, end: int, beginning: int) -> np.ndarray:
+        """Return which tokens are seen by those from `start` to `end`.
+
+        A place behind the last token sees itself, so that what is computed there is a number.
+
+        Returns:
+            Shape (end - start, beginning + end), bool; the beginning's tokens come first.
+        """
         mask = np.zeros((end - start, beginning + end), dtype=np.bool_)
-        mask[:, :beginning] = True
+        np.fill_diagonal(mask[:, beginning + start :], True)
+        mask[: max(0, len(self) - start), :beginning] = True
         for segment in self._segments:
             first, last = max(segment.start, start), min(segment.end, end)
             if first >= last:
@@ -107,12 +119,10 @@ class Pack:
             rows = mask[first - start : last - start]
             for past_start, past_end in segment.past:
                 rows[:, beginning + past_start : beginning + past_end] = True
-            if last - first == 1:
-                rows[:, beginning + segment.start : beginning + last] = True
-            else:
+            if last - first > 1 or first > segment.start:
                 own = rows[:, beginning + segment.start : beginning + last]
-                own[:] = np.tri(*own.shape, first - segment.start, dtype=np.bool_)
-        return torch.from_numpy(mask)
+                own[:] = np.tri(own.shape[0], own.shape[1], first - segment.start, dtype=np.bool_)
+        return mask
 
 
 class Network:
@@ -129,11 +139,17 @@ class Network:
         """Whether all layers look back without a limit, or at the last tokens of a window."""
         self._window = int(window) if window and kinds != {"full_attention"} else None
         self._by_kind = bool(kinds) and self._window is not None
-        self.slice_tokens = _SLICE.get(self.device.type, _SLICE["cuda"])
-        """How many tokens are best read in one forward pass."""
-        self.token_bytes = _numbers(self.config) * self.model.dtype.itemsize
-        """Memory of one token's keys and values."""
+        narrow = self.device.type == "cpu" and model.get_input_embeddings().weight.shape[-1] <= _NARROW
+        self.pack_tokens = _NARROW_SLICE if narrow else _SLICE.get(self.device.type, _SLICE["cuda"])
+        """How many tokens are best packed behind each other."""
+        self.packs_at_once = _NARROW_PACKS if narrow else 1
+        """How many packs are best read side by side."""
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+
+    @cached_property
+    def token_bytes(self) -> int:
+        """Return the memory of one token's keys and values."""
+        return sum(part.nbytes for layer in self.beginning([0]).layers for part in layer)
 
     @property
     def rows_at_once(self) -> int:
@@ -144,7 +160,7 @@ class Network:
         """Read tokens that texts begin with."""
         pack = Pack()
         pack.grow(ids)
-        reading = Reading(self, pack, NOTHING)
+        reading = Reading(self, [pack], NOTHING)
         for _ in reading.logits([]):
             pass
         return Beginning(len(ids), reading.layers)
@@ -210,57 +226,76 @@ class Network:
         return mask.masked_fill_(~seen.to(self.device), hidden)[:, None]
 
 
+Place = tuple[int, int]
+"""A token: which pack, and where in it."""
+
+
 class Reading:
-    """A pack on its way through the network."""
+    """Packs on their way through the network, side by side."""
 
-    def __init__(self, network: Network, pack: Pack, beginning: Beginning) -> None:
+    def __init__(self, network: Network, packs: Sequence[Pack], beginning: Beginning) -> None:
         self._network = network
-        self._pack = pack
+        self._packs = packs
         self._beginning = beginning
-        self._cache = DynamicCache(beginning.layers) if beginning.size else DynamicCache()
+        layers = [
+            (keys.expand(len(packs), -1, -1, -1), values.expand(len(packs), -1, -1, -1))
+            for keys, values in beginning.layers
+        ]
+        self._cache = DynamicCache(layers) if layers else DynamicCache()
 
-    def logits(self, wanted: Sequence[int]) -> Iterator[tuple[list[int], Tensor]]:
-        """Yield the logits behind the tokens at `wanted` (ascending positions) in portions: positions, logits."""
-        network, pack, size = self._network, self._pack, self._beginning.size
-        keys = torch.cat([torch.arange(size), pack.positions(0, len(pack), size)])
-        start, next_wanted = 0, 0
-        while start < len(pack):
-            end = min(start + network.slice_tokens, len(pack))
-            if next_wanted + network.rows_at_once < len(wanted):
-                end = min(end, wanted[next_wanted + network.rows_at_once])
-            last = next_wanted
-            while last < len(wanted) and wanted[last] < end:
-                last += 1
-            here = list(wanted[next_wanted:last])
-            positions = keys[size + start : size + end][None]
-            mask = network.mask(pack.seen(start, end, size)[None], positions, keys[None, : size + end])
+    def logits(self, wanted: Sequence[Place]) -> Iterator[tuple[list[Place], Tensor]]:
+        """Yield the logits behind the tokens at `wanted` in portions: places, logits of shape (places, vocabulary)."""
+        network, packs, before = self._network, self._packs, self._beginning.size
+        size = max(map(len, packs))
+        ids = torch.tensor([[*pack.ids, *[0] * (size - len(pack))] for pack in packs], device=network.device)
+        own = torch.tensor([pack.positions(size) for pack in packs], device=network.device) + before
+        keys = torch.cat([torch.arange(before, device=network.device).expand(len(packs), -1), own], dim=1)
+        packs_at: dict[int, list[int]] = {}
+        for number, position in wanted:
+            packs_at.setdefault(position, []).append(number)
+        columns = deque(sorted(packs_at))
+        most = max(1, network.rows_at_once // len(packs))
+        start = 0
+        while start < size:
+            end = min(start + network.pack_tokens, size)
+            here: list[int] = []
+            while columns and columns[0] < end and len(here) < most:
+                here.append(columns.popleft())
+            end = min(end, columns[0]) if columns else end
+            seen = torch.from_numpy(np.stack([pack.seen(start, end, before) for pack in packs])).to(network.device)
             made = network.run(
-                torch.tensor([pack.ids[start:end]], device=network.device),
-                positions.to(network.device),
-                mask,
+                ids[:, start:end],
+                own[:, start:end],
+                network.mask(seen, own[:, start:end], keys[:, : before + end]),
                 self._cache,
                 torch.tensor([position - start for position in here], device=network.device) if here else None,
             )
             if here:
-                yield here, made[0]
-            start, next_wanted = end, last
+                chosen = [(number, at) for at, position in enumerate(here) for number in packs_at[position]]
+                places = [(number, here[at]) for number, at in chosen]
+                numbers, rows = torch.tensor(chosen, device=network.device).T
+                yield places, made[0] if len(packs) == 1 else made[numbers, rows]
+            start = end
 
     @property
     def layers(self) -> Layers:
-        """Return keys and values of the beginning and of all tokens that were read."""
+        """Return keys and values of the beginning and of all tokens that were read, a row per pack."""
         return [(layer.keys, layer.values) for layer in self._cache.layers]
 
 
 class Tree:
     """Texts with what may follow each, and the tokens whose probability is asked for."""
 
-    def __init__(self) -> None:
-        self._pack = Pack()
-        self._targets: dict[int, list[tuple[int, int]]] = {}
-        self._cells: list[int] = []
+    def __init__(self, network: Network, beginning: Beginning) -> None:
+        self._network = network
+        self._beginning = beginning
+        self._packs = [Pack()]
+        self._targets: dict[Place, list[tuple[int, int]]] = {}
 
-    def __len__(self) -> int:
-        return len(self._pack)
+    @property
+    def is_full(self) -> bool:
+        """Return whether reading it now is better than adding to it."""
+        return len(self._packs) > self._network.packs_at_once
 
     def add(self, paths: Sequence[tuple[Sequence[int], int]], cell: int) -> None:
         """Add what may follow one text; what the paths begin with in common is read once.
@@ -269,7 +304,6 @@ class Tree:
             paths: Tokens from the beginning of the text, and the number of the first one whose probability counts.
             cell: The log-probability of the first path belongs to this cell, of the next one to the next cell.
         """
-        self._cells.extend(range(cell, cell + len(paths)))
         asked = [(cell + number, ids, max(first, 1)) for number, (ids, first) in enumerate(paths)]
         asked = [path for path in asked if len(path[1]) > path[2]]
         if not asked:
@@ -278,32 +312,39 @@ class Tree:
         for _, ids, _ in asked[1:]:
             size = min(len(trunk), len(ids) - 1)
             trunk = trunk[: next((at for at in range(size) if trunk[at] != ids[at]), size)]
-        root = self._pack.grow(trunk)
-        start = self._pack.last(root) + 1 - len(trunk)
+        number, pack = len(self._packs) - 1, self._packs[-1]
+        root = pack.grow(trunk)
+        start = pack.last(root) + 1 - len(trunk)
         after: dict[tuple[int, int], int] = {}
         for own, ids, first in asked:
             segment = root
             for position in range(min(first, len(trunk)), len(ids)):
                 if position >= first:
-                    before = start + position - 1 if position < len(trunk) else self._pack.last(segment)
-                    self._targets.setdefault(before, []).append((ids[position], own))
+                    before = start + position - 1 if position < len(trunk) else pack.last(segment)
+                    self._targets.setdefault((number, before), []).append((ids[position], own))
                 if len(trunk) <= position < len(ids) - 1:
                     key = (segment, ids[position])
                     if key not in after:
-                        after[key] = self._pack.grow(ids[position : position + 1], segment)
+                        after[key] = pack.grow(ids[position : position + 1], segment)
                     segment = after[key]
+        if len(pack) >= self._network.pack_tokens:
+            self._packs.append(Pack())
 
-    def log_probabilities(self, network: Network, beginning: Beginning) -> dict[int, float]:
-        """Return for every cell the sum of its tokens' log-probabilities (nats)."""
-        sums = dict.fromkeys(self._cells, 0.0)
-        for positions, logits in Reading(network, self._pack, beginning).logits(sorted(self._targets)):
-            asked = [(row, *target) for row, at in enumerate(positions) for target in self._targets[at]]
+    def log_probabilities(self) -> dict[int, float]:
+        """Return the sum of log-probabilities (nats) by cell, and begin anew; cells that count no token are absent."""
+        packs, targets = [pack for pack in self._packs if len(pack)], self._targets
+        self._packs, self._targets = [Pack()], {}
+        sums: dict[int, float] = {}
+        if not packs:
+            return sums
+        for places, logits in Reading(self._network, packs, self._beginning).logits(list(targets)):
+            asked = [(row, *target) for row, place in enumerate(places) for target in targets[place]]
             rows = torch.tensor([row for row, _, _ in asked], device=logits.device)
             tokens = torch.tensor([token for _, token, _ in asked], device=logits.device)
-            logits = logits.float()
-            found = logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]
+            exact = logits.float()
+            found = exact[rows, tokens] - exact.logsumexp(dim=-1)[rows]
             for (_, _, cell), value in zip(asked, found.tolist(), strict=True):
-                sums[cell] += value
+                sums[cell] = sums.get(cell, 0.0) + value
         return sums
 
 
@@ -328,17 +369,10 @@ def packs(network: Network) -> bool:
         beginning = network.beginning(texts[0][:_TRIED_SHARED])
         pack = Pack()
         lasts = [pack.last(pack.grow(text[_TRIED_SHARED:])) for text in texts]
-        packed = torch.cat([logits for _, logits in Reading(network, pack, beginning).logits(lasts)])
+        reading = Reading(network, [pack], beginning)
+        packed = torch.cat([logits for _, logits in reading.logits([(0, last) for last in lasts])])
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError, KeyError, NotImplementedError):
         return False
     alone = torch.stack([network.alone(text)[-1] for text in texts])
     allowed = _TOLERANCE.get(network.model.dtype, 1e-2) * float(alone.float().abs().max())
     return bool((packed.float() - alone.float()).abs().max() <= allowed)
-
-
-def _numbers(config: Any) -> int:
-    """Return how many numbers the keys and values of one token are."""
-    stated = vars(config)
-    heads = stated.get("num_key_value_heads") or config.num_attention_heads
-    size = stated.get("head_dim") or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * size)

@@ -62,8 +62,6 @@ class RemoteOptions(Spec):
     never an option and is written nowhere."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """The most requests to a remote model in a minute."""
-    remote_rows: int = Field(default=200, ge=10)
-    """How many test rows remote models answer; every comparison with them is on these rows."""
 
     def access(self, record: Path | None) -> RemoteAccess:
         """Return the permission that these options give.

@@ -34,9 +34,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     """
     task, method = manifest.task, manifest.method
     backbones = ", ".join(_licensed(record.id, record.licence) for record in manifest.backbones) or "none"
-    data = f" of {_plain(manifest.data_name)}" if manifest.data_name else ""
     columns = ", ".join(_plain(column) for column in manifest.text_columns)
-    is_written = task.kind == TaskKind.GENERATE
     lines = [
         *_hub_facts(manifest.files, manifest.backbones),
         f"# {_plain(name)}",
@@ -46,7 +44,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         f"- Task: {task.kind.value}",
         f"- Method: {_plain(method.name)} (version {method.version})",
         f"- Pre-trained model: {backbones}",
-        f"- Trained on: {manifest.model_n_labels:,} {_examples(is_written)}{data}",
+        f"- Trained on: {_learnt(manifest, is_written=task.kind == TaskKind.GENERATE)}",
         f"- Score: {_score(manifest.score, manifest.model_n_labels)}",
         *([f"- Reads the columns: {columns}"] if columns else []),
         "",
@@ -85,14 +83,13 @@ def export_card(
     """
     records = [BackboneRecord(**ref.as_json(), licence=about.licences.get(ref.id)) for ref in backbones]
     began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
-    data = f" of {_plain(about.data_name)}" if about.data_name else ""
     lines = [
         *_hub_facts(files, records),
         f"# {_plain(name)}",
         "",
         f"- Method: {_plain(method)}, by nshot",
         f"- Began as: {began}",
-        f"- Trained on: {about.model_n_labels:,} {_examples(is_written=True)}{data}",
+        f"- Trained on: {_learnt(about, is_written=True)}",
         f"- Score: {_score(about.score, about.model_n_labels)}",
         "",
         *_asked(task, files),
@@ -101,8 +98,11 @@ def export_card(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _examples(is_written: bool) -> str:
-    return "examples with their answers" if is_written else "labelled examples"
+def _learnt(about: BundleInfo, *, is_written: bool) -> str:
+    data = f" of {_plain(about.data_name)}" if about.data_name else ""
+    if is_written and not about.model_n_labels:
+        return "no example"
+    return f"{about.model_n_labels:,} {'examples with their answers' if is_written else 'labelled examples'}{data}"
 
 
 def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> list[str]:

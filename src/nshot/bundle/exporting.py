@@ -102,12 +102,12 @@ def write_model_folder(
 
 def _merged(writer: ModelWriter) -> State:
     """Return the whole model, whose network the adapter is merged into already, as that is how it writes."""
-    from nshot.training.handing_over import all_weights
+    from nshot.training.decoders import weights_of
 
     model: object = writer.model
     if not isinstance(model, HandsOver) or not isinstance(model, TrainsToWrite):
         raise UnsupportedError(f"{writer.model.ref.name} cannot be written as a folder of transformers.")
-    return State(tensors=all_weights(model.causal_module()), blobs=model.files_for_saving())
+    return State(tensors=weights_of(model.causal_module()), blobs=model.files_for_saving())
 
 
 def _trained(predictor: Predictor, method: str) -> tuple[ModelWriter, State]:

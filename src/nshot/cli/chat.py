@@ -29,7 +29,7 @@ _RESET, _EXIT = "/reset", "/exit"
 
 @click.command(epilog=_EPILOG)
 @click.argument("model")
-@flags(api.TalkOptions, without=("remote_rows",))
+@flags(api.TalkOptions)
 @click.option("--quiet", "-q", is_flag=True, help="Show the answers only.")
 def command(model: str, quiet: bool, **values: Any) -> None:
     """Talk to MODEL: a saved model that writes, or a pre-trained language model as it is.

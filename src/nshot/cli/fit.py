@@ -47,6 +47,7 @@ def command(data: str, out: Path, as_json: bool, quiet: bool, **values: Any) -> 
 
 def _record(model: api.Model, out: Path) -> dict[str, Any]:
     training, course = model.training, model.course
+    agreement = course.agreement if course else None
     return {
         "method": model.method,
         "n_labels": model.about.model_n_labels,
@@ -62,7 +63,7 @@ def _record(model: api.Model, out: Path) -> dict[str, Any]:
         "peak_memory_bytes": _peak_memory(),
         "model": str(out),
         "training_page": str(out / bundle.TRAINING) if model.training_record() else None,
-        "read_back": course.agreement.as_json() if course and course.agreement else None,
+        **({"read_back": agreement.as_json()} if agreement else {}),
     }
 
 

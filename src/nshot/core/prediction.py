@@ -63,8 +63,8 @@ class State:
         tensors: Named arrays.
         blobs: Named bytes in a documented data format (UBJSON, ONNX ...); never pickle. Blobs under the file names of
             transformers and peft make the saved model a folder that these open: with ``config.json`` (and tokenizer,
-            chat template, generation settings: `HandsOver.files_for_saving`) the tensors must be the whole model's weights,
-            with ``adapter_config.json`` an adapter's, both under the names that those libraries use.
+            chat template, generation settings: `HandsOver.files_for_saving`) the tensors must be the whole model's
+            weights, with ``adapter_config.json`` an adapter's, both under the names that those libraries use.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)

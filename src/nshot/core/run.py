@@ -48,6 +48,8 @@ class Cost:
         best_batch: That batch size.
         shipped_bytes: Size of all that has to be there to answer: `artefact_bytes` and the backbone's files.
         tokens_per_example: Mean number of tokens that the backbone reads of a test example; None for what reads none.
+        money_per_example: What a model behind an address asked for an answer, by the prices that were named; None for
+            what runs here.
     """
 
     fit_seconds: float
@@ -62,6 +64,7 @@ class Cost:
     best_batch: int | None = None
     shipped_bytes: int | None = None
     tokens_per_example: float | None = None
+    money_per_example: float | None = None
 
 
 class RunStatus(StrEnum):

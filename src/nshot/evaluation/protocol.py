@@ -7,8 +7,8 @@ Three designs (`Design.kind`):
 * ``kfold``: fewer rows; repeated grouped, stratified k-fold.
 
 Within each draw (a repeat, and in k-fold a fold of it) the training rows stand in one random order: first one row of
-every class (where answers are classes), then as they come. The training subset of size n is the first n of that order, for every candidate, so that
-subsets are nested and comparisons are paired.
+every class (where answers are classes), then as they come. The training subset of size n is the first n of that order,
+for every candidate, so that subsets are nested and comparisons are paired.
 """
 
 from __future__ import annotations

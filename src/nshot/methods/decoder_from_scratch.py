@@ -48,7 +48,7 @@ class DecoderFromScratch(SftOptions, Method):
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
 
-    width: int = Field(default=256, ge=64, multiple_of=64)
+    width: int = Field(default=256, ge=32, multiple_of=32)
     """Length of the vectors between layers."""
     layers: int = Field(default=4, ge=1)
     """Number of layers."""
@@ -107,7 +107,9 @@ class DecoderFromScratch(SftOptions, Method):
         )
         told = sft.learnable(self, task, train.examples, own, source)
         tuned = sft.Tuned(told, record, longest_answer(source, train))
-        state = State(tuned.settings(source, context.seed), decoders.weights_of(module), decoders.files_of(source))
+        # It began as no model that could be opened again.
+        settings = {key: value for key, value in tuned.settings(source, context.seed).items() if key != "backbone"}
+        state = State(settings, decoders.weights_of(module), decoders.files_of(source))
         return sft.writer(self, task, source, state.tensors, state)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:

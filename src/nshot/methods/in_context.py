@@ -274,38 +274,55 @@ class ShownWriter:
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return a text per example, and whether it ended by itself."""
         written: dict[int, Written] = {}
-        for asked in self._asked(examples):
+        for asked in self._asked(examples, self._usual(examples)):
             answers = self.model.generate(asked.examples, self.decoding, before=asked.before)
             written.update(zip(asked.positions, answers, strict=True))
         every = [written[position] for position in range(len(examples))]
         return Prediction(texts=[answer.text for answer in every], stopped=[answer.stopped for answer in every])
 
     def likelihoods(self, examples: Sequence[Example], answers: Sequence[str]) -> np.ndarray | None:
-        """Return log-probability and number of tokens of each answer; None: the model does not tell."""
+        """Return log-probability and number of tokens of each answer; None: the model does not tell.
+
+        Before an answer that is longer than answers are written there may stand fewer examples.
+        """
         import numpy as np
 
         if Ability.SCORES not in self.model.abilities:
             return None
         found = np.zeros((len(examples), 2))
-        for asked in self._asked(examples):
+        sizes = self.model.prompt_tokens(answers) if len(answers) else []
+        # The token that ends an answer is one more.
+        free = [max(usual, size + 1) for usual, size in zip(self._usual(examples), sizes, strict=True)]
+        for asked in self._asked(examples, free):
             own = [answers[position] for position in asked.positions]
             found[list(asked.positions)] = self.model.likelihoods(asked.examples, own, before=asked.before)
         return found
 
     def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:
         """Yield the answer to one example in pieces."""
-        (asked,) = self._asked([example])
+        (asked,) = self._asked([example], self._usual([example]))
         return self.model.stream(asked.examples[0], decoding, before=asked.before)
 
     def state(self) -> State:
         """Return what `Method.restore` needs."""
         return self.saved
 
-    def _asked(self, examples: Sequence[Example]) -> list[_Asked]:
-        """Return what the model is asked: at once what stands after the same examples, which it then reads once."""
+    def _usual(self, examples: Sequence[Example]) -> list[int]:
+        """Return the tokens that are kept free for the answer to each example."""
+        from nshot.training.prompting import kept_free
+
+        return [kept_free(self.model, self.decoding.max_new_tokens)] * len(examples)
+
+    def _asked(self, examples: Sequence[Example], free: Sequence[int]) -> list[_Asked]:
+        """Return what the model is asked: at once what stands after the same examples, which it then reads once.
+
+        Args:
+            examples: n inputs.
+            free: For each, the tokens that are kept free for its answer.
+        """
         from nshot.training.prompting import room_beside
 
-        rooms = room_beside(self.model, examples, self.before, self.decoding.max_new_tokens)
+        rooms = room_beside(self.model, examples, self.before, free)
         chosen = self.examples.chosen(examples, rooms)
         whole = tuple(range(len(self.examples.worked))) if self.examples.nearness is None else None
         same = [i for i, shown in enumerate(chosen) if shown == whole]

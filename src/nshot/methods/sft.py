@@ -48,14 +48,14 @@ class Sft(SftOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import classifier, decoders, handing_over, sft
+        from nshot.training import classifier, decoders, sft
 
         source = decoders.trainable(backbone)
         module = source.causal_module()
         classifier.set_dropout(module, self.dropout)
         rate = self.learning_rate or sft.usual_rate(decoders.n_weights(module))
         tuned = sft.fit(self, task, train, source, module, rate, context)
-        state = handing_over.whole_model(source, module, tuned.settings(source, context.seed))
+        state = State(tuned.settings(source, context.seed), decoders.weights_of(module), decoders.files_of(source))
         return sft.writer(self, task, source, state.tensors, state)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:

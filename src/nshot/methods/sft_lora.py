@@ -68,7 +68,7 @@ class SftLora(SftOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        from nshot.training import adapters, classifier, decoders, handing_over, quantised, sft
+        from nshot.training import adapters, classifier, decoders, quantised, sft
 
         source = decoders.trainable(backbone)
         module = source.causal_module()
@@ -88,7 +88,7 @@ class SftLora(SftOptions, Method):
         )
         tuned = sft.fit(self, task, train, source, module, rate, context)
         config, tensors = adapters.adapter_state(wrapped)
-        state = handing_over.adapter(source, config, tensors, tuned.settings(source, context.seed))
+        state = State(tuned.settings(source, context.seed), tensors, adapters.files_of(config, source))
         return self._predictor(task, source, state)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:

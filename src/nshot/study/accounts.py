@@ -24,6 +24,7 @@ _DIGITS = {
     "artefact_bytes": 0,
     "shipped_bytes": 0,
     "tokens_per_example": 1,
+    "money_per_example": 8,
 }
 """What is recorded of a `Cost`, and with how many digits."""
 
@@ -33,11 +34,13 @@ def bills_of(evidence: Evidence, prices: Prices | None) -> dict[str, Bill]:
     if prices is None:
         return {}
     accuracy = metrics.get(_ACCURACY)
-    return {
-        name: bill(evidence.cost(name, n[-1]), n[-1], evidence.estimate(name, n[-1], accuracy), prices)
-        for name, n in evidence.sizes.items()
-        if n and evidence.has(name, n[-1], accuracy)
-    }
+    found = {}
+    for name, sizes in evidence.sizes.items():
+        if sizes:
+            n = sizes[-1]
+            right = evidence.estimate(name, n, accuracy) if evidence.has(name, n, accuracy) else None
+            found[name] = bill(evidence.cost(name, n), n, right, prices)
+    return found
 
 
 def break_evens(evidence: Evidence, bills: Mapping[str, Bill], pick: str, others: Sequence[str]) -> list[BreakEven]:
@@ -49,7 +52,11 @@ def break_evens(evidence: Evidence, bills: Mapping[str, Bill], pick: str, others
     known = [name for name in others if name in bills and bills[name].is_known]
     if pick not in bills or not bills[pick].is_known:
         return []
-    return [break_even(bills, pick, name, evidence.difference(pick, name, accuracy)) for name in known]
+    are_judged = all(evidence.has(name, evidence.sizes[name][-1], accuracy) for name in (pick, *known))
+    return [
+        break_even(bills, pick, name, evidence.difference(pick, name, accuracy) if are_judged else None)
+        for name in known
+    ]
 
 
 def cost_record(cost: Cost | None, own: Bill | None) -> dict[str, Any]:

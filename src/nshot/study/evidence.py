@@ -261,6 +261,7 @@ class Evidence:
             best_batch=whole([cost.best_batch for cost in costs]),
             shipped_bytes=whole([cost.shipped_bytes for cost in costs]),
             tokens_per_example=median([cost.tokens_per_example for cost in costs]),
+            money_per_example=median([cost.money_per_example for cost in costs]),
         )
 
 

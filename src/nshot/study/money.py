@@ -1,7 +1,8 @@
 """What a candidate costs in money, from the user's own prices: once to set it up, and with every prediction.
 
     set-up          labels x price per label + seconds of the fit x price of the machine
-    a prediction    seconds at the best batch x price of the machine + share of wrong answers x price per mistake
+    a prediction    seconds at the best batch x price of the machine + what a model behind an address asks for it
+                    + share of wrong answers x price per mistake
     a month         set-up / 12 + predictions a month x a prediction
 
 What has no price counts nothing. The machine is paid for while it computes, not while it waits. Intervals are those of
@@ -48,7 +49,9 @@ class Prices:
     def of(cls, options: StudyOptions) -> Prices | None:
         """Return the prices among the options, or None where there is none."""
         given = (options.price_per_hour, options.price_per_label, options.price_per_mistake)
-        return cls(*given, options.predictions_per_month) if any(price is not None for price in given) else None
+        of_tokens = (options.price_in, options.price_out)
+        is_any = any(price is not None for price in (*given, *of_tokens))
+        return cls(*given, options.predictions_per_month) if is_any else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record of the verdict."""
@@ -62,8 +65,9 @@ class Bill:
     Attributes:
         labels: Money for its labels.
         fit: Money for the machine while it is fitted.
-        prediction: Money for the machine during one prediction.
-        mistakes: Share of wrong answers.
+        machine: Money for the machine during one prediction.
+        paid: Money that a model behind an address asks for one prediction.
+        mistakes: Share of wrong answers; 0 where nobody says which are wrong.
         mistakes_interval: Both ends of that share, or None.
         prices: Whose.
         is_known: False for answers that were given: only their mistakes are known then.
@@ -71,7 +75,8 @@ class Bill:
 
     labels: float
     fit: float
-    prediction: float
+    machine: float
+    paid: float
     mistakes: float
     mistakes_interval: Interval | None
     prices: Prices
@@ -83,9 +88,14 @@ class Bill:
         return self.labels + self.fit
 
     @property
+    def prediction(self) -> float:
+        """Money for one prediction, mistakes aside."""
+        return self.machine + self.paid
+
+    @property
     def timed(self) -> float:
         """Money of a month that was measured on a clock."""
-        return self.fit / SET_UP_MONTHS + self.prices.predictions_per_month * self.prediction
+        return self.fit / SET_UP_MONTHS + self.prices.predictions_per_month * self.machine
 
     @property
     def month(self) -> float:
@@ -101,26 +111,28 @@ class Bill:
         return Interval(self._month(share.low), self._month(share.high), share.level)
 
     def _month(self, mistakes: float) -> float:
-        priced = self.prices.predictions_per_month * mistakes * (self.prices.per_mistake or 0.0)
+        priced = self.prices.predictions_per_month * (self.paid + mistakes * (self.prices.per_mistake or 0.0))
         return self.labels / SET_UP_MONTHS + self.timed + priced
 
 
-def bill(cost: Cost | None, n_labels: int, accuracy: Estimate, prices: Prices) -> Bill:
+def bill(cost: Cost | None, n_labels: int, accuracy: Estimate | None, prices: Prices) -> Bill:
     """Return what a candidate costs; answers that were given cost nothing but their mistakes.
 
     Args:
         cost: Measured, or None for answers that were given.
         n_labels: How many labels it was fitted on.
-        accuracy: Its share of right answers.
+        accuracy: Its share of right answers; None where nobody says which are wrong.
         prices: What the user pays.
     """
     per_second = (prices.per_hour or 0.0) / 3600
-    wrong = accuracy.interval and Interval(1 - accuracy.interval.high, 1 - accuracy.interval.low)
+    right = accuracy.interval if accuracy else None
+    wrong = right and Interval(1 - right.high, 1 - right.low)
     return Bill(
         labels=n_labels * (prices.per_label or 0.0) if cost else 0.0,
         fit=cost.fit_seconds * per_second if cost else 0.0,
-        prediction=seconds_per_prediction(cost) * per_second if cost else 0.0,
-        mistakes=1 - accuracy.score,
+        machine=seconds_per_prediction(cost) * per_second if cost else 0.0,
+        paid=(cost.money_per_example or 0.0) if cost else 0.0,
+        mistakes=1 - accuracy.score if accuracy else 0.0,
         mistakes_interval=wrong,
         prices=prices,
         is_known=cost is not None,
@@ -162,7 +174,7 @@ class BreakEven:
         }
 
 
-def break_even(bills: Mapping[str, Bill], one: str, other: str, accuracy: Difference) -> BreakEven:
+def break_even(bills: Mapping[str, Bill], one: str, other: str, accuracy: Difference | None) -> BreakEven:
     """Return from how many predictions a month the dearer set-up of the two pays.
 
         n = (difference of the set-ups / 12) / (what every prediction then saves)
@@ -174,7 +186,7 @@ def break_even(bills: Mapping[str, Bill], one: str, other: str, accuracy: Differ
         bills: Of both.
         one: A candidate.
         other: Another one.
-        accuracy: Paired difference in right answers, `one` minus `other`.
+        accuracy: Paired difference in right answers, `one` minus `other`; None where nobody says which are wrong.
     """
     a, b = bills[one], bills[other]
     if b.set_up >= a.set_up:
@@ -184,7 +196,7 @@ def break_even(bills: Mapping[str, Bill], one: str, other: str, accuracy: Differ
     extra = abs(a.set_up - b.set_up) / SET_UP_MONTHS
     per_mistake = a.prices.per_mistake
     machine = sign * (b.prediction - a.prediction)
-    if not per_mistake:
+    if not per_mistake or accuracy is None:
         if abs(machine) <= TIMES_ARE_KNOWN_TO * min(a.prediction, b.prediction):
             # Predictions cost the same, as far as a clock tells: what is clearly dearer to set up stays dearer.
             clearly = extra * SET_UP_MONTHS > TIMES_ARE_KNOWN_TO * min(a.set_up, b.set_up)

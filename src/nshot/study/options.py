@@ -14,7 +14,7 @@ from nshot.core import OptionError
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 WRITTEN_TEST_ROWS = 250
-"""Inputs that are tested where answers are written, unless told otherwise: writing takes its time."""
+"""Rows that are tested where answers are written or paid for, unless told otherwise."""
 _BYTES = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -78,7 +78,8 @@ class StudyOptions(RemoteOptions):
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of labels to measure on the way to all of them, instead of the usual ladder."""
     test_rows: int | None = Field(default=None, ge=10)
-    """Most rows to test, drawn at random; all of them unless given, and 250 inputs where answers are written."""
+    """Most rows to test, drawn at random; all of them unless given, and 250 where answers are written or a remote model
+    is asked."""
     per_class: bool = False
     """Take equal numbers of rows per class (1, 2, 4, ... shots), as papers do."""
     worth: float = Field(default=0.5, ge=0, le=100)

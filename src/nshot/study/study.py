@@ -34,7 +34,7 @@ from nshot.study.racing import EvidenceJudge
 from nshot.study.spec import RunSpec
 from nshot.study.verdict import Verdict, conclude
 from nshot.study.watch import Watch
-from nshot.study.worker import FinalFit, Fit, Fitted, Prepare, Prepared, Setting, kept_state
+from nshot.study.worker import FinalFit, Fit, Fitted, Prepare, Prepared, Setting, Spending, kept_state
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ def _reasons(skipped: Sequence[Skipped]) -> str:
 
 def _metric(data: StudyData, options: StudyOptions) -> Metric:
     """Return the primary metric: the one that was named, or the usual one for such answers."""
-    return (
-        metrics.get(options.metric) if options.metric else metrics.default_metric(data.task, data.train.targets or ())
-    )
+    if options.metric is None:
+        return metrics.default_metric(data.task, data.train.targets or ())
+    return metrics.deciding(options.metric)
 
 
 @dataclass
@@ -212,14 +212,17 @@ class Study:
             listed = ", ".join(metrics.names(data.task.kind))
             raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
         self.task = replace(data.task, metric=self.metric.name)
-        is_written = data.task.kind == TaskKind.GENERATE
+        if options.price_per_mistake is not None and not data.task.labels:
+            raise OptionError("--price-per-mistake needs labels: nobody says which of the written answers are wrong.")
+        backbones = opened(options, folder.answers)
+        is_slow = data.task.kind == TaskKind.GENERATE or any(backbone.ref.is_remote for backbone in backbones)
         trainable = np.setdiff1d(np.arange(len(data.train)), np.asarray(data.leaked, dtype=np.int64))
         self.design: Design = design(
             data.train.labelled_targets() if data.task.labels else None,
             data.groups,
             seed=options.seed,
             trainable=trainable,
-            testable=data.testable(options.test_rows or (WRITTEN_TEST_ROWS if is_written else None), options.seed),
+            testable=data.testable(options.test_rows or (WRITTEN_TEST_ROWS if is_slow else None), options.seed),
             n_given_test=len(data.test) if data.test else None,
             repeats=options.repeats,
             sizes=options.sizes,
@@ -239,7 +242,6 @@ class Study:
                 share=options.hold_out_labels,
                 seed=options.seed,
             )
-        backbones = opened(options, folder.answers)
         self._contenders, self._refused = contenders(data.task, data.train.modality, backbones, options)
         used = {item.candidate.backbone.id for item in self._contenders if item.candidate.backbone}
         self.backbones = tuple(backbone.ref for backbone in backbones if backbone.ref.id in used)
@@ -383,6 +385,8 @@ class Study:
                 f"{_reasons(outcome.skipped)} What was run is kept; the same command with more time (--budget) goes on."
             )
         verdict = conclude(evidence, self.task, self.options, self.metric, self._prior)
+        if any(ref.is_remote for ref in self.backbones):
+            verdict.details["remote"] = self._worker.ask(Spending(), seconds=None)
         result = Result(
             verdict=verdict,
             findings=findings(

@@ -30,6 +30,7 @@ from nshot.core import (
     Computes,
     Conversation,
     Cost,
+    DataError,
     Dataset,
     Embeds,
     FitContext,
@@ -52,6 +53,8 @@ from nshot.study import measuring
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from nshot.backbones.remote_record import Spent
 
 _STEPS_TO_JUDGE = 4
 _SHARE_TO_JUDGE = 0.03
@@ -186,6 +189,11 @@ class FinalFit:
 @dataclass(frozen=True)
 class Prepare:
     """A request to embed all examples with each backbone, so that every run finds them cached."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """A request for what models behind an address took so far: `Spent.as_json` by their names."""
 
 
 @dataclass(frozen=True)
@@ -364,6 +372,13 @@ class Worker:
             open=self._open,
         )
 
+    def spending(self, request: Spending) -> dict[str, dict[str, Any]]:
+        """Return what models behind an address took so far."""
+        from nshot.backbones.remote_llm import RemoteLlm
+
+        remote = [backbone for backbone in self._backbones.values() if isinstance(backbone, RemoteLlm)]
+        return {backbone.ref.name: backbone.meter.spent.as_json() for backbone in remote}
+
     def prepare(self, request: Prepare) -> Prepared:
         """Embed everything once."""
         setting = self._setting
@@ -405,6 +420,7 @@ class Worker:
         # A trained network has features of its own, which no cache holds.
         answers_from_cache = embeds and not method.trains_network
         embedding_test_seconds = self._first_cost(backbone, answers_from_cache, test.examples)
+        asked_before = _asked(backbone)
         _forget_peak()
         started = time.perf_counter()
         predictor = method.fit(self._setting.task, subset, pool, backbone, context)
@@ -426,8 +442,9 @@ class Worker:
             artefact_bytes=measuring.artefact_bytes(state),
             examples_seen=training["examples_seen"] if training else None,
         )
-        # A model behind an address costs money for every answer, and how fast it is depends on everybody else.
-        if request.latency and (backbone is None or isinstance(backbone, Computes)):
+        if backbone is not None and backbone.ref.is_remote:
+            cost = _as_asked(cost, backbone, asked_before)
+        elif request.latency:
             cost = self._with_speed(cost, method, state, test.examples)
         arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
         if request.latency and request.n_labels:
@@ -566,10 +583,12 @@ class Worker:
         return {f"own.{self._metric.name}": statistics}
 
     def _write_predictions(self, key: str, arrays: Mapping[str, np.ndarray]) -> str:
+        import numpy as np
         from safetensors.numpy import save
 
         file = self._setting.predictions / f"{key}.safetensors"
-        _write_atomically(file, save(dict(arrays)))
+        # safetensors writes an array's memory as it lies: columns that were stacked would come back as rows.
+        _write_atomically(file, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
         return f"{file.parent.name}/{file.name}"
 
     def _keep(self, key: str, predictor: Predictor, method: Method) -> None:
@@ -583,6 +602,29 @@ class Worker:
             write_state(folder, predictor.state(), method.method_name())
         except OSError as error:
             raise OutputError(f"Cannot write {folder}: {error.strerror}. Make room, or choose another --out.") from None
+
+
+def _asked(backbone: Backbone | None) -> Spent | None:
+    """Return what a model behind an address took so far; None for what runs here."""
+    from nshot.backbones.remote_llm import RemoteLlm
+
+    return backbone.meter.spent if isinstance(backbone, RemoteLlm) else None
+
+
+def _as_asked(cost: Cost, backbone: Backbone, before: Spent | None) -> Cost:
+    """Return `cost` with the mean time and price of the answers that a model behind an address gave since `before`.
+
+    They are those that were wanted anyway, because each costs money; nothing where all were in the record already.
+    """
+    now = _asked(backbone)
+    if now is None or before is None or now.requests == before.requests:
+        return cost
+    requests = now.requests - before.requests
+    return replace(
+        cost,
+        milliseconds_alone=1000 * (now.seconds - before.seconds) / requests,
+        money_per_example=(now.money - before.money) / requests,
+    )
 
 
 def as_bytes(texts: Sequence[str]) -> np.ndarray:
@@ -599,11 +641,16 @@ def of_bytes(array: np.ndarray) -> list[str]:
 
 
 def _with_likelihoods(prediction: Prediction, predictor: Predictor, test: Dataset) -> Prediction:
-    """Return a prediction with how likely its writer takes the true answers for; others are left as they are."""
+    """Return a prediction with how likely its writer takes the true answers to be; others are left as they are."""
     if not isinstance(predictor, Writer):
         return prediction
     own_answers = [target[0] for target in test.labelled_targets()]
-    return replace(prediction, likelihoods=predictor.likelihoods(test.examples, own_answers))
+    try:
+        return replace(prediction, likelihoods=predictor.likelihoods(test.examples, own_answers))
+    except DataError:
+        # A reference that does not fit into the model: what was written can be judged all the same.
+        traceback.print_exc()
+        return prediction
 
 
 def _on_general_text(predictor: Writer) -> dict[str, np.ndarray]:
@@ -700,6 +747,7 @@ def main() -> None:
                 FitWithNewLabels: worker.fit_with_new_labels,
                 FinalFit: worker.final,
                 Prepare: worker.prepare,
+                Spending: worker.spending,
             }
             send(answers, ("done", carry_out[type(request)](request)))
         except NshotError as error:

@@ -6,19 +6,22 @@ names with peft's configuration, so that peft can read it; predicting needs neit
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from nshot.core import OptionError, PrefixShape
+from nshot.core import Backbone, HandsOver, OptionError, PrefixShape
 
 _PREFIX = "base_model.model."
 _DOWN, _UP, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 _SCALE = ".ia3_l"
+_OF_WHOLE_MODELS = ("config.json", "generation_config.json")
 PREFIX = "prompt_embeddings"
 """The name that peft gives to a prefix."""
 
@@ -128,6 +131,28 @@ def adapter_state(wrapped: nn.Module) -> tuple[dict[str, Any], dict[str, np.ndar
         name: value.detach().float().cpu().numpy().copy() for name, value in get_peft_model_state_dict(wrapped).items()
     }
     return {**plain, "peft_type": config["peft_type"].value, "inference_mode": True}, tensors
+
+
+def files_of(config: Mapping[str, Any], source: Backbone) -> dict[str, bytes]:
+    """Return what makes adapters in a decoder a folder that peft opens, by file name: its base's tokenizer, too.
+
+    Args:
+        config: From `adapter_state`.
+        source: The base; one that is no model of transformers leaves nothing to open.
+    """
+    found: object = source
+    if not isinstance(found, HandsOver):
+        return {}
+    place = Path(source.ref.id).expanduser()
+    base = str(place.resolve()) if place.is_dir() else source.ref.id
+    record = {
+        **config,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "revision": source.ref.revision,
+    }
+    files = {name: data for name, data in found.files_for_saving().items() if name not in _OF_WHOLE_MODELS}
+    return {**files, "adapter_config.json": (json.dumps(record, indent=2) + "\n").encode()}
 
 
 def shapes(adapters: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int]]:

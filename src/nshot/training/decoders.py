@@ -7,8 +7,9 @@ vocabulary: it is only computed where a token is learnt, and never for many of t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -157,17 +158,6 @@ def merged(
                 f"model has {f'one of shape {found}' if found else 'none'}. Open the model that they were trained with."
             )
     return adapters.merged(weights, adapters_of, rank=rank, alpha=alpha)
-
-
-def adapter_config(config: Mapping[str, Any], source: Backbone) -> bytes:
-    """Return peft's configuration of the adapters in a language model as the file that peft reads."""
-    whole = {
-        **config,
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": source.ref.id,
-        "revision": source.ref.revision,
-    }
-    return (json.dumps(whole, indent=2, sort_keys=True) + "\n").encode()
 
 
 def fitting(weights: Mapping[str, np.ndarray], source: TrainableDecoder) -> Mapping[str, np.ndarray]:
@@ -414,11 +404,9 @@ def train(
     network = Writing(module.to(context.device))
     pack = packing.together(network.model.base_model, n_tokens(module))
     on_gpu = torch.device(context.device).type == "cuda"
-    if checkpointing:
-        network.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    with drawn_back(trained, options.keep):
-        record = loop.train(
+    with _checkpointed(network.model, checkpointing), drawn_back(trained, options.keep):
+        return loop.train(
             network,
             batching.shuffled_steps(
                 [len(text) - 1 for text in texts],
@@ -434,9 +422,20 @@ def train(
             context=context,
             chance=chance,
         )
-    if checkpointing:
-        network.model.gradient_checkpointing_disable()
-    return record
+
+
+@contextmanager
+def _checkpointed(model: CausalNetwork, wanted: bool) -> Iterator[None]:
+    """Let every layer compute its activations again on the way back, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    with warnings.catch_warnings():
+        # The later name is unknown to earlier versions of transformers.
+        warnings.filterwarnings("ignore", message="`gradient_checkpointing_", category=FutureWarning)
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        yield
+        model.gradient_checkpointing_disable()
 
 
 def frequency_loss(texts: Sequence[TokenisedText]) -> float:

@@ -123,7 +123,7 @@ def turns_of(shown: Iterable[Worked]) -> tuple[Message, ...]:
 
 
 def room_beside(
-    model: Generates, inputs: Sequence[Example], before: Sequence[Message], answer_tokens: int
+    model: Generates, inputs: Sequence[Example], before: Sequence[Message], answers: Sequence[int]
 ) -> list[int] | None:
     """Return how many tokens of worked examples fit beside each input and its answer; None: any number.
 
@@ -131,22 +131,32 @@ def room_beside(
         model: Reads them.
         inputs: n texts or conversations.
         before: Turns that stand before the worked examples.
-        answer_tokens: The longest answer; at most half of what the model takes in is kept free for it.
+        answers: For each input, how many tokens are kept free for its answer.
     """
     if model.longest is None:
         return None
-    free = model.longest - min(answer_tokens, model.longest // 2)
-    return [max(0, free - size) for size in model.prompt_tokens(inputs, before=before)] if len(inputs) else []
+    sizes = model.prompt_tokens(inputs, before=before) if len(inputs) else []
+    return [max(0, model.longest - size - answer) for size, answer in zip(sizes, answers, strict=True)]
+
+
+def kept_free(model: Generates, answer_tokens: int) -> int:
+    """Return how many tokens are kept free for an answer of at most `answer_tokens`: half the room, if need be."""
+    return answer_tokens if model.longest is None else min(answer_tokens, model.longest // 2)
 
 
 def usual_room(
     model: Generates, inputs: Sequence[Example], before: Sequence[Message], answer_tokens: int
 ) -> int | None:
-    """Return how many tokens of worked examples fit beside 95 in 100 of at least one input; see `room_beside`.
+    """Return how many tokens of worked examples fit beside 95 in 100 of at least one input; None: any number.
 
-    At most 1,000 inputs are looked at.
+    Args:
+        model: Reads them.
+        inputs: Examples like those that will be asked; at most 1,000 are looked at.
+        before: Turns that stand before the worked examples.
+        answer_tokens: The longest answer.
     """
-    rooms = room_beside(model, inputs[:_MOST_COUNTED], before, answer_tokens)
+    looked_at = inputs[:_MOST_COUNTED]
+    rooms = room_beside(model, looked_at, before, [kept_free(model, answer_tokens)] * len(looked_at))
     return None if rooms is None else sorted(rooms, reverse=True)[int(_USUAL_SHARE * (len(rooms) - 1))]
 
 

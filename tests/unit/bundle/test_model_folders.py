@@ -28,7 +28,7 @@ from nshot.core import (
     UnsupportedError,
 )
 from nshot.methods.sft import Sft
-from nshot.training import handing_over
+from nshot.training import decoders
 from nshot.training.writing import ModelWriter
 from unit.backbones.tiny_decoder import CHATML, write_decoder
 
@@ -54,9 +54,9 @@ def trained(base: Path, seed: int = 0) -> ModelWriter:
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in module.parameters():
-            value += 0.02 * torch.randn(value.shape, generator=draw)
+            value.add_(0.02 * torch.randn(value.shape, generator=draw))
     settings = {"backbone": source.ref.as_json(), "longest_answer": 6, "seed": 0}
-    state = handing_over.whole_model(source, module, settings)
+    state = State(settings, decoders.weights_of(module), decoders.files_of(source))
     before = (Message("system", TASK.instruction),)
     return ModelWriter(source.rewritten(state.tensors), Decoding(16), state, before)
 

@@ -96,6 +96,13 @@ def test_likelihoods_are_those_after_the_shown_examples_in_the_order_of_the_inpu
     assert fit("in_context", WRITE, pairs(3), silent).likelihoods(["new"], ["a"]) is None
 
 
+def test_an_answer_longer_than_any_that_is_written_is_judged_after_fewer_examples():
+    model = Scripted(lambda turns, text: -float(len(turns)), longest=100)
+    predictor = fit("in_context", WRITE, pairs(30, words=9), model, max_new_tokens=20)
+    found = predictor.likelihoods(["new", "new"], ["short", "w " * 60])
+    assert found[:, 0].tolist() == [-16, -8]
+
+
 def test_all_turns_of_a_conversation_are_shown_and_its_system_message_is_not():
     long = Conversation.asking("hi", "You are kind.").answered("yes?").then("help")
     train = Dataset([long], "conversation", targets=[("Of course.", "Sure.")])

@@ -7,6 +7,7 @@ import pytest
 
 from nshot import metrics
 from nshot.core import DataError, OptionError, Prediction, Task, TaskKind
+from nshot.evaluation.comparison import paired_difference
 from nshot.evaluation.intervals import Block, estimate, pseudo_values
 
 GENERATE = Task(TaskKind.GENERATE)
@@ -130,6 +131,36 @@ def test_intervals_of_bleu_cover_the_score_of_the_population():
         interval = estimate([block], metric, rho=None, target="this model").interval
         covered += truth in interval
     assert 0.92 <= covered / 300 <= 0.985
+
+
+def test_intervals_of_a_difference_of_bleu_cover_the_populations():
+    metric = metrics.get("bleu")
+    first, second = bleu_statistics(4000, 0), bleu_statistics(4000, 3)
+    # Two systems that agree on two rows of three.
+    second = np.where((np.random.default_rng(4).random(len(first)) < 2 / 3)[:, None], first, second)
+    truth = metric.aggregate(second) - metric.aggregate(first)
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(300):
+        rows = rng.choice(len(first), 120)
+        a, b = (Block(0, 0, np.arange(120), statistics[rows]) for statistics in (second, first))
+        interval = paired_difference([a], [b], metric, rho=None, target="this model").interval
+        covered += truth in interval
+    assert 0.93 <= covered / 300 <= 0.99
+
+
+@pytest.mark.parametrize("name", ["bleu", "chrf", "rougeL", "token_f1"])
+def test_answers_that_are_all_right_or_all_wrong_weigh_a_row_each(name):
+    metric = metrics.get(name)
+    targets = ["one two three four five"] * 10
+    texts = [*targets[:7], *["none of it"] * 3] if name != "chrf" else [*targets[:7], *["zzz"] * 3]
+    statistics = metric.statistics(targets, Prediction(texts=texts), GENERATE)
+    assert metric.effective_rows(statistics) == pytest.approx(10)
+
+
+def test_answers_that_are_partly_right_weigh_less_than_all_or_nothing():
+    statistics = bleu_statistics(100, 0)
+    assert metrics.get("bleu").effective_rows(statistics) > 150
 
 
 def test_pseudo_values_of_bleu_are_those_of_leaving_out_one_by_one():

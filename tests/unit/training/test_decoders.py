@@ -18,7 +18,8 @@ from transformers import (
 
 from nshot.backbones import fake
 from nshot.core import BackboneRef, DataError, FitContext, ModelError, OptionError, TokenisedText, UnsupportedError
-from nshot.training import batching, decoders, packing
+from nshot.training import batching, decoders, distributed, packing
+from nshot.training.gradients import StepGradients
 from nshot.training.options import LoopOptions
 
 VOCABULARY = 97
@@ -176,16 +177,23 @@ def test_the_token_that_ends_an_answer_is_learnt_though_it_is_the_one_for_paddin
     assert batch.units == 3
 
 
-@pytest.mark.parametrize("most_tokens", [1, 25])
-def test_accumulating_over_micro_batches_is_one_large_batch(most_tokens, monkeypatch) -> None:
-    whole, parts = network(), network()
-    train(whole, random_texts())
+@pytest.mark.parametrize("most_tokens", [1, 25, 1000])
+def test_accumulating_over_micro_batches_is_one_large_batch(most_tokens) -> None:
+    module, texts = network(), random_texts()
+    units = sum(sum(text.learnt[1:]) for text in texts)
+    (alone(module, texts) / units).backward()
+    expected = gradients(module)
 
-    monkeypatch.setattr(batching, "MICRO_BATCH_TOKENS", most_tokens)
-    train(parts, random_texts())
+    step = batching.micro_batches(range(len(texts)), [len(text) - 1 for text in texts], most_tokens)
+    writing, context = decoders.Writing(module), FitContext(lambda targets, prediction: 0.0)
+    trained, build = list(module.parameters()), decoders.batches(texts, pack=True)
+    processes = distributed.processes("cpu")
+    loss = StepGradients(writing, build, decoders.next_tokens, trained, context, processes).add_up(step)
 
-    for one, other in zip(whole.parameters(), parts.parameters(), strict=True):
-        assert torch.allclose(one, other, atol=2e-5)
+    assert len(step) == {1: 6, 25: 4, 1000: 1}[most_tokens]
+    assert loss.item() == pytest.approx(alone(module, texts).item() / units, rel=1e-5)
+    for ours, theirs in zip(gradients(module), expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-7)
 
 
 def test_checkpointing_changes_nothing_but_memory() -> None:
@@ -221,7 +229,7 @@ def test_longer_texts_are_left_out_and_counted() -> None:
 
 
 def test_nothing_that_fits_is_an_error_that_says_what_is_needed() -> None:
-    with pytest.raises(DataError, match="may read are 4 tokens.*shortest example has 5.*raise max_length"):
+    with pytest.raises(DataError, match=r"may read are 4 tokens.*shortest example has 5.*raise max_length"):
         decoders.within(random_texts(), 4)
 
 
@@ -261,7 +269,7 @@ def test_layers_for_adapters_are_all_linear_ones_but_the_head() -> None:
 
 
 def test_layers_that_are_not_there_are_refused_with_those_that_are() -> None:
-    with pytest.raises(OptionError, match="called query.*down_proj.*target_modules"):
+    with pytest.raises(OptionError, match=r"called query.*down_proj.*target_modules"):
         decoders.linear_layers(network(), ("query",))
     with pytest.raises(OptionError, match="Use sft"):
         decoders.linear_layers(network("gpt2"), ())

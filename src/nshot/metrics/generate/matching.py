@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 
 from nshot.core import OptionError
-from nshot.metrics.generate.texts import KINDS, one_number
+from nshot.metrics.generate.texts import KINDS, one_number, weight_of_mean_rows
 from nshot.metrics.metric import Metric
 
 NUMBER_MATCH = "number_match"
@@ -59,6 +59,7 @@ token_f1 = Metric(
     task_kinds=KINDS,
     signature="token_f1|normalised:squad-1.1|tokens:white space|references:best|v1",
     statistics=one_number(_best_overlap),
+    effective_rows=weight_of_mean_rows,
     needs="texts",
     is_mean=True,
 )

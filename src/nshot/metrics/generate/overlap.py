@@ -18,7 +18,16 @@ from typing import Any
 import numpy as np
 
 from nshot.core import Prediction, Task
-from nshot.metrics.generate.texts import KINDS, Statistics, accepted, one_number, without_each, written
+from nshot.metrics.generate.texts import (
+    KINDS,
+    Statistics,
+    accepted,
+    one_number,
+    weight_of_mean_rows,
+    weight_of_rows,
+    without_each,
+    written,
+)
 from nshot.metrics.metric import Array, Metric
 
 _ORDER = 4
@@ -102,6 +111,23 @@ def _of_sums(score: Callable[[Array], Array]) -> tuple[Callable[[Array, Array], 
     return weighted, leave_one_out
 
 
+def _bleu_weight_of_rows(statistics: Array) -> float:
+    hits, totals = statistics[:, 2 : 2 + _ORDER], statistics[:, 2 + _ORDER :]
+    is_perfect = (hits == totals).all(axis=1) & (statistics[:, 0] == statistics[:, 1])
+    return weight_of_rows(_spread(_bleu_without_one(statistics)), is_perfect | (hits[:, 0] <= 0))
+
+
+def _chrf_weight_of_rows(statistics: Array) -> float:
+    given, wanted, hits = (statistics[:, column::3] for column in range(3))
+    is_perfect = (hits == given).all(axis=1) & (hits == wanted).all(axis=1)
+    return weight_of_rows(_spread(_chrf_without_one(statistics)), is_perfect | (hits[:, 0] <= 0))
+
+
+def _spread(without: Array) -> float:
+    """Return the standard deviation of jackknife pseudo-values, as a part of the range."""
+    return float((len(without) - 1) * without.std() / 100.0)
+
+
 def _signed(signature: str) -> Callable[[Sequence[Any]], str]:
     """Return how a signature of sacrebleu's is completed with the number of references."""
 
@@ -126,6 +152,7 @@ bleu = Metric(
     statistics=_counts(_bleu_scorer, 2 + 2 * _ORDER),
     weighted=_bleu_weighted,
     leave_one_out=_bleu_without_one,
+    effective_rows=_bleu_weight_of_rows,
     needs="texts",
     highest=100.0,
     point=1.0,
@@ -140,6 +167,7 @@ chrf = Metric(
     statistics=_counts(_chrf_scorer, 3 * _CHARACTERS),
     weighted=_chrf_weighted,
     leave_one_out=_chrf_without_one,
+    effective_rows=_chrf_weight_of_rows,
     needs="texts",
     highest=100.0,
     point=1.0,
@@ -167,6 +195,7 @@ def _rouge(kind: str) -> Metric:
         signature=f"{kind}|fmeasure|stemmer:no|tokens:lowercase-a-z0-9|references:best"
         f"|rouge-score:{version('rouge-score')}",
         statistics=one_number(f_measure),
+        effective_rows=weight_of_mean_rows,
         needs="texts",
         is_mean=True,
     )
