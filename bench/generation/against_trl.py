@@ -4,8 +4,8 @@
     python bench/generation/against_trl.py speed [--network small] [--threads 1] [--seconds 30] [--windows 3]
     python bench/generation/against_trl.py speed --device cuda --network half --precision bf16 --batch-size 16
 
-parity: stories260K (../shared/models) on E2E (../shared/data/generation/e2e_clean), float32; both get the same tokens in
-the same order, the same AdamW and the same rates. Printed is the largest relative difference between the losses of a
+parity: stories260K (../shared/models) on E2E (../shared/data/generation/e2e_clean), float32; both get the same tokens
+in the same order, the same AdamW and the same rates. Printed is the largest relative difference between the losses of a
 step.
 
 speed: tokens that are no padding, per second. Each competitor trains in a process of its own and stands still while it
