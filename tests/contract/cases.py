@@ -42,7 +42,9 @@ from nshot.core import (
 from nshot.spec import Method
 
 PLUGIN = Path(__file__).parent / "plugin"
-BACKBONES = ("fake/text-encoder", "fake/rows", "fake/generator", "fake/remote")
+BACKBONES = ("fake/text-encoder", "fake/rows", "fake/generator", "fake/remote", "fake/decoder")
+UNTAUGHT = "fake/decoder"
+"""Knows no word before it is trained: it cannot tell labels by their names."""
 
 # Options under these names make a fit long, or want a larger network than the fakes are; a method that has them is run
 # with these values.
@@ -355,6 +357,8 @@ def _cases() -> Iterator[Case]:
                 continue
             for backbone in BACKBONES:
                 opened = fake.open(BackboneRef(backbone))
+                if backbone == UNTAUGHT and task_kind is not TaskKind.GENERATE:
+                    continue
                 if modality in opened.modalities and kind().supports(sample.task, opened) is None:
                     yield Case(name, task_kind, modality, backbone)
 

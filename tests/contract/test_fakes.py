@@ -22,6 +22,7 @@ from nshot.core import (
     Scores,
     TaskKind,
     Trains,
+    TrainsToWrite,
     Written,
 )
 
@@ -30,7 +31,7 @@ PROTOCOLS = {
     Ability.EMBEDS: Embeds,
     Ability.SCORES: Scores,
     Ability.GENERATES: Generates,
-    Ability.TRAINS: Trains,
+    Ability.TRAINS: (Trains, TrainsToWrite),
 }
 TEXTS = SAMPLES[TaskKind.CLASSIFY, "text"]
 

@@ -115,7 +115,7 @@ class CausalLM:
 
     @cached_property
     def precision(self) -> str:
-        """Return the number format that computes: ``fp32`` or ``bf16``; a narrow network gains nothing by the latter."""
+        """Return the number format that computes: ``fp32`` or ``bf16``, of which a narrow network gains nothing."""
         if self._asked_precision != "auto":
             return self._asked_precision
         width = self._settings.width

@@ -28,8 +28,6 @@ from nshot.backbones.reading import Beginning, Layers, Network, Pack, Place, Rea
 from nshot.core import Decoding
 
 _MOST_ROWS = 256
-_CACHE_BYTES = 2**29
-"""Memory of keys and values of the rows that are written at once."""
 _ROOM = 1.25
 
 
@@ -240,7 +238,7 @@ class Slots:
 
     def _most_rows(self, columns: int) -> int:
         """Return how many rows of so many columns are written at once."""
-        by_memory = _CACHE_BYTES // (columns * self._network.token_bytes)
+        by_memory = self._network.cache_bytes // (columns * self._network.token_bytes)
         return max(1, min(_MOST_ROWS, self._network.rows_at_once, by_memory))
 
     def _hold(self, like: Layers, new: int, columns: int) -> None:

@@ -19,7 +19,7 @@ DEFAULT = "all-MiniLM-L6-v2"
 """The backbone that is used where none is named."""
 
 _INDEX = "model.safetensors.index.json"
-_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json"]
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json", "chat_templates/*.jinja"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ class PromptCache:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, ...], Beginning] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, ids: tuple[int, ...], read: Callable[[], Beginning]) -> Beginning:
         """Return the beginning with these tokens, from `read` where it is not kept."""
-        if ids not in self._kept:
-            self._kept[ids] = read()
-            if len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(ids)
-        return self._kept[ids]
+        with self._lock:  # a server asks from several threads
+            if ids not in self._kept:
+                self._kept[ids] = read()
+                if len(self._kept) > _MOST:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(ids)
+            return self._kept[ids]

@@ -27,6 +27,8 @@ _NARROW = 256
 _NARROW_SLICE, _NARROW_PACKS = 128, 8
 _MOST_LOGITS = 2**25
 """Logits that are held at once: 128 MB in float32."""
+_CACHE_BYTES = 2**29
+_CACHE_SHARE = 0.25
 _KINDS = {"full_attention", "sliding_attention"}
 # Keys of configs whose layers limit what is seen in ways of their own, which a short trial does not show.
 _OTHERWISE = {"attention_types", "attention_layers", "attention_chunk_size"}
@@ -150,6 +152,13 @@ class Network:
     def token_bytes(self) -> int:
         """Return the memory of one token's keys and values."""
         return sum(part.nbytes for layer in self.beginning([0]).layers for part in layer)
+
+    @cached_property
+    def cache_bytes(self) -> int:
+        """Return the memory that keys and values of rows that are written at once may take."""
+        if self.device.type != "cuda":
+            return _CACHE_BYTES
+        return max(_CACHE_BYTES, int(_CACHE_SHARE * torch.cuda.mem_get_info(self.device)[0]))
 
     @property
     def rows_at_once(self) -> int:

@@ -124,7 +124,8 @@ def read_settings(folder: Path) -> EncoderSettings:
     config = read_record(network / "config.json")
     if "vision_config" in config or "image_size" in config:
         raise ModelError(
-            f"{folder} holds a model of type '{config.get('model_type')}', which takes images. Expected a text encoder."
+            f"{folder} holds a model of type '{config.get('model_type')}', which takes images. "
+            "Expected a text encoder, or a decoder that reads texts only."
         )
     pooling: tuple[str, ...] = ("mean",)
     after: list[Dense | Normalise] = []

@@ -46,6 +46,7 @@ from nshot.core.errors import (
     closest,
 )
 from nshot.core.needs import Family, Needs, TakesIn
+from nshot.core.phrases import counted, listed, shortened, without_middle
 from nshot.core.prediction import Growable, Prediction, Predictor, Span, State, Writer
 from nshot.core.run import Candidate, Cost, Interval, Run, RunStatus
 from nshot.core.task import Task, TaskKind
@@ -119,7 +120,11 @@ __all__ = [
     "Written",
     "as_conversation",
     "closest",
+    "counted",
     "is_loopback",
+    "listed",
+    "shortened",
     "silent",
     "untracked",
+    "without_middle",
 ]

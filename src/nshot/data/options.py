@@ -17,7 +17,16 @@ def as_names(value: object) -> object:
     return value
 
 
-class ReadOptions(Spec):
+class FormatOptions(Spec):
+    """What a text file is written in; everything left out is recognised."""
+
+    encoding: str | None = None
+    """Encoding of a text file, such as utf-8, cp1252 or latin-1."""
+    delimiter: Annotated[str | None, Field(max_length=3)] = None
+    """Character between the columns of a text file; tab or \\t for a tabulator."""
+
+
+class ReadOptions(FormatOptions):
     """How to read a file of examples."""
 
     text: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from nshot.core import ASSISTANT, DataError, Message, closest
+from nshot.core import ASSISTANT, DataError, Message, counted, listed, shortened
 from nshot.data.conversations import FormProblem, messages_in, said_in
 from nshot.data.options import ReadOptions, as_names
+from nshot.data.reading import no_column
 from nshot.data.recognition import is_named
 from nshot.data.texts import ArrowTexts
 from nshot.spec import Spec
@@ -28,7 +29,6 @@ Given: TypeAlias = Any
 """A path, ``-`` for standard input, a list of texts (or of lists of texts, for references), or a table in memory."""
 
 _ROWS = 1 << 14
-_SHOWN_COLUMNS = 12
 _LINE_SUFFIXES = frozenset({".txt", ".text", ".out", ".hyp", ".ref", ".sys", ".pred", ""})
 OUTPUT_NAMES = (
     "prediction", "predictions", "predicted", "hypothesis", "hyp", "generated_text", "generation", "generated",
@@ -185,7 +185,7 @@ def _output_column(table: Table, options: OutputOptions) -> str:
             if is_named(column, (wanted,)):
                 return column
     raise DataError(
-        f"Which column of {table.name} holds the outputs? Found: {shown(table.columns)}. Name it: "
+        f"Which column of {table.name} holds the outputs? Found: {listed(table.columns)}. Name it: "
         f"--prediction {table.columns[-1]}."
     )
 
@@ -197,10 +197,7 @@ def named_column(name: str, table: Table, flag: str) -> str:
         DataError: There is none of that name.
     """
     if name not in table.columns:
-        raise DataError(
-            f"Column '{name}' is missing from {table.name}.{closest(name, table.columns)} Found: "
-            f"{shown(table.columns)}. Name another one: --{flag} {table.columns[0]}."
-        )
+        raise no_column(name, table.name, table.columns, flag)
     return name
 
 
@@ -237,9 +234,9 @@ def text_in(value: Any, table: Table, row: int) -> str:
         inside = next((value[key] for key in _NESTED_TEXT if value.get(key) is not None), None)
         if inside is not None:
             return text_in(inside, table, row)
-    found = json.dumps(value, ensure_ascii=False, default=str)
+    found = shortened(json.dumps(value, ensure_ascii=False, default=str), 60)
     raise DataError(
-        f"Row {row + 1:,} of {table.name} has no text: {found if len(found) <= 60 else found[:57] + '...'}. "
+        f"Row {row + 1:,} of {table.name} has no text: {found}. "
         "Expected a text, chat messages that end with an answer, or a record of OpenAI's interface."
     )
 
@@ -282,14 +279,3 @@ def require_rows(rows: int, name: str) -> None:
     """
     if not rows:
         raise DataError(f"{name} has no rows. Expected a text for each input.")
-
-
-def counted(number: int, one: str, several: str | None = None) -> str:
-    """Return ``1 output`` or ``1,204 outputs``."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
-
-
-def shown(columns: Sequence[str]) -> str:
-    """Return the names of columns, the first of many."""
-    more = f" and {len(columns) - _SHOWN_COLUMNS} more" if len(columns) > _SHOWN_COLUMNS else ""
-    return ", ".join(columns[:_SHOWN_COLUMNS]) + more

@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nshot.core import ASSISTANT, DataError, Dataset, Example, Task, TaskKind, closest
+from nshot.core import ASSISTANT, DataError, Dataset, Example, Task, TaskKind, closest, counted, listed
 from nshot.data import forms, recognition
 from nshot.data.conversations import ArrowConversations, Form, FormProblem, last_role, look_at
 from nshot.data.options import ReadOptions
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from nshot.data import tables
 
 _READ_ROWS = 1 << 16
-_SHOWN_COLUMNS = 12
 _SAMPLE_ROWS = 1000
 _LOOKED_AT = 20
 _METRIC = "bleu"
@@ -97,7 +96,7 @@ class Source:
             DataError: There is no such column.
         """
         if name not in self._table:
-            raise _no_column(name, self.name, self.columns, "text")
+            raise no_column(name, self.name, self.columns, "text")
         return ArrowTexts(self._table[name])
 
 
@@ -142,7 +141,7 @@ def read(
     columns = tuple(table)
     rows = len(next(iter(table.values()))) if table else 0
     if not rows:
-        header = f" Its header: {_shown(columns)}." if columns else ""
+        header = f" Its header: {listed(columns)}." if columns else ""
         raise DataError(f"{name} has no rows.{header} Expected a row per example, with a text and a label.")
     if like is not None:
         return _read_like(like, opened, table, options)
@@ -167,7 +166,7 @@ def _read_like(
         if wanted is not None and wanted not in columns:
             raise DataError(
                 f"Column '{wanted}' is missing from {opened.name}. It is used in {like.name}."
-                f"{closest(wanted, columns)} Found: {_shown(columns)}. Rename the column, so that both files agree."
+                f"{closest(wanted, columns)} Found: {listed(columns)}. Rename the column, so that both files agree."
             )
     group = like.group_column if like.group_column in columns else None
     time = like.time_column if like.time_column in columns else None
@@ -199,7 +198,7 @@ def _classification(
     if not labelled:
         raise DataError(
             f"All {rows:,} rows of {name} have an empty label (column '{chosen.label}'). "
-            f"Found the columns: {_shown(columns)}. Name the label column: --label {_example(columns, chosen)}."
+            f"Found the columns: {listed(columns)}. Name the label column: --label {_example(columns, chosen)}."
         )
     targets = [label for label in labels if label is not None]
     task = like.task if like else _task(targets, options, name, chosen.label)
@@ -270,7 +269,7 @@ def _conversations(
         where = f"column '{form.answer}'" if form.answer else f"no turn of an assistant ends '{form.inputs[0]}'"
         raise DataError(
             f"None of the {rows:,} rows of {name} has an answer to learn from ({where}). Found the columns: "
-            f"{_shown(columns)}. Name the column with the answers: --label COLUMN."
+            f"{listed(columns)}. Name the column with the answers: --label COLUMN."
         )
     groups: Sequence[Hashable] = _groups(table[group]) if group else found.inputs
     times = _times(table[time], time, name) if time else None
@@ -394,7 +393,7 @@ def stream_inputs(
     batches = opened.batches(batch_rows)
     first = next(batches, None)
     if first is None:
-        header = f" Its header: {_shown(opened.columns)}." if opened.columns else ""
+        header = f" Its header: {listed(opened.columns)}." if opened.columns else ""
         raise DataError(f"{opened.name} has no rows.{header} Expected a text per row.")
     if options.task == "generate":
         form = _asking_form(first, tuple(text_columns), options, opened)
@@ -443,7 +442,7 @@ def _asking_form(first: tables.Batch, trained: tuple[str, ...], options: ReadOpt
     form = forms.asking_form(facts, rows, forms.Named(text))
     if form is None:
         raise DataError(
-            f"No column of {opened.name} looks like prompts. Found: {_shown(columns)}. Name their column: "
+            f"No column of {opened.name} looks like prompts. Found: {listed(columns)}. Name their column: "
             f"--text {columns[0]}."
         )
     return form
@@ -468,7 +467,7 @@ def _text_columns(
     columns = tuple(first)
     for wanted in options.text:
         if wanted not in columns:
-            raise _no_column(wanted, opened.name, columns, "text")
+            raise no_column(wanted, opened.name, columns, "text")
     if options.text:
         return options.text
     found = _trained_texts(trained, columns, opened.name)
@@ -481,7 +480,7 @@ def _text_columns(
     choice = recognition.choose({column.name: recognition.text_score(column, rows) for column in facts})
     if choice is None:
         wanted = f"Column '{trained[0]}' is missing from" if trained else "No column looks like texts in"
-        raise DataError(f"{wanted} {opened.name}. Found: {_shown(columns)}. Name the text column: --text {columns[0]}.")
+        raise DataError(f"{wanted} {opened.name}. Found: {listed(columns)}. Name the text column: --text {columns[0]}.")
     return (choice.name,)
 
 
@@ -495,7 +494,7 @@ def _trained_texts(trained: tuple[str, ...], columns: Sequence[str], name: str) 
     if len(trained) > 1 and missing:
         raise DataError(
             f"Column '{missing[0]}' is missing from {name}; the model reads {_quoted(trained)}."
-            f"{closest(missing[0], columns)} Found: {_shown(columns)}. Name the text columns: --text A,B."
+            f"{closest(missing[0], columns)} Found: {listed(columns)}. Name the text columns: --text A,B."
         )
     return () if missing else trained
 
@@ -645,7 +644,7 @@ def _require(columns: tuple[str, ...], options: ReadOptions, name: str) -> None:
         ("time", options.time),
     ):
         if wanted is not None and wanted not in columns:
-            raise _no_column(wanted, name, columns, flag)
+            raise no_column(wanted, name, columns, flag)
 
 
 def _form(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, options: ReadOptions) -> Form | None:
@@ -664,7 +663,7 @@ def _form(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, op
     form = forms.messages_form(facts, named) or forms.prompt_form(facts, rows, named)
     if form is None:
         raise DataError(
-            f"No columns of {name} look like prompts and answers to write. Found: {_shown(tuple(facts))}. "
+            f"No columns of {name} look like prompts and answers to write. Found: {listed(tuple(facts))}. "
             "Name them: --text COLUMN --label COLUMN."
         )
     return form
@@ -705,7 +704,7 @@ def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, 
     likely = recognition.Choice("") if options.text else _likely_texts(facts, rows, options)
     if likely is None:
         raise DataError(
-            f"No column of {name} looks like texts. Found: {_shown(columns)}. Name the text column: "
+            f"No column of {name} looks like texts. Found: {listed(columns)}. Name the text column: "
             f"--text {free[0] if free else 'COLUMN'}."
         )
     text = options.text or (likely.name,)
@@ -713,7 +712,7 @@ def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, 
     if label is None:
         left = [column for column in free if column not in text]
         raise DataError(
-            f"No column of {name} looks like labels (few values that repeat). Found: {_shown(columns)}; "
+            f"No column of {name} looks like labels (few values that repeat). Found: {listed(columns)}; "
             f"texts: {_quoted(text)}. Name the label column: --label {left[-1] if left else 'COLUMN'}. If the answers "
             "are texts that a model is to write, say so: --task generate."
         )
@@ -769,15 +768,18 @@ def _is_number(value: str) -> bool:
     return True
 
 
-def _no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> DataError:
+def no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> DataError:
+    """Return the error of a column that was named and is not there.
+
+    Args:
+        wanted: The column.
+        name: What messages call the file.
+        columns: Those that it has.
+        flag: The flag that names another one.
+    """
     hint = closest(wanted, columns)
     example = f" Name the {flag} column: --{flag} {columns[0]}." if columns and not hint else ""
-    return DataError(f"Column '{wanted}' is missing from {name}. Found: {_shown(columns)}.{hint}{example}")
-
-
-def _shown(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - _SHOWN_COLUMNS} more" if len(columns) > _SHOWN_COLUMNS else ""
-    return ", ".join(columns[:_SHOWN_COLUMNS]) + more
+    return DataError(f"Column '{wanted}' is missing from {name}. Found: {listed(columns)}.{hint}{example}")
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -845,7 +847,7 @@ def _descriptions(path: Path, labels: tuple[str, ...], name: str) -> dict[str, s
         if label not in labels:
             raise DataError(
                 f"{path} describes the label '{label}', which does not occur in {name}.{closest(label, labels)} "
-                f"Its labels: {_shown(labels)}."
+                f"Its labels: {listed(labels)}."
             )
         if not isinstance(description, str) or not description.strip():
             raise DataError(f"The description of '{label}' in {path} must be a text. Got {description!r} instead.")
@@ -860,13 +862,9 @@ def _check_known(targets: Sequence[str], task: Task, name: str, train: str) -> N
             counts[label] = counts.get(label, 0) + 1
     if not counts:
         return
-    shown = ", ".join(
-        f"'{label}' ({count:,} {'row' if count == 1 else 'rows'})"
-        for label, count in sorted(counts.items())[:_SHOWN_COLUMNS]
-    )
-    more = f" and {len(counts) - _SHOWN_COLUMNS} more" if len(counts) > _SHOWN_COLUMNS else ""
+    shown = listed([f"'{label}' ({counted(count, 'row')})" for label, count in sorted(counts.items())])
     hint = closest(next(iter(sorted(counts))), task.labels)
     raise DataError(
-        f"{name} has labels that do not occur in {train}: {shown}{more}.{hint} "
-        f"Labels of {train}: {_shown(task.labels)}. Add examples of them to {train}, or leave these rows out."
+        f"{name} has labels that do not occur in {train}: {shown}.{hint} "
+        f"Labels of {train}: {listed(task.labels)}. Add examples of them to {train}, or leave these rows out."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from nshot.core import USER, DataError
+from nshot.core import USER, DataError, counted, listed
 from nshot.data.outputs import (
     OUTPUT_NAMES,
     Given,
@@ -16,13 +16,11 @@ from nshot.data.outputs import (
     Outputs,
     Table,
     cells_of,
-    counted,
     is_message,
     messages_of,
     named_column,
     opened_table,
     require_rows,
-    shown,
     text_in,
 )
 from nshot.data.recognition import ANSWER_NAMES, MESSAGES_NAMES, PROMPT_NAMES, is_named
@@ -106,10 +104,10 @@ class References:
     @property
     def recognised(self) -> str:
         """Return a sentence that says what was read."""
-        where = f"column {shown(self.columns)}" if self.columns else "one per line"
+        where = f"column {listed(self.columns)}" if self.columns else "one per line"
         words = f"{self.name}: {counted(self.total, 'reference')} ({where})"
         if self.total > len(self.targets):
-            of = f" (column {shown(self.input_columns)})" if self.joined else ""
+            of = f" (column {listed(self.input_columns)})" if self.joined else ""
             words += f" of {counted(len(self.targets), 'input')}{of}"
         return words
 
@@ -159,7 +157,7 @@ def _reference_columns(table: Table, options: OutputOptions) -> tuple[str, ...]:
             if is_named(column, (wanted,)) and column not in options.input:
                 return (column,)
     raise DataError(
-        f"Which column of {table.name} holds the references? Found: {shown(table.columns)}. Name it: "
+        f"Which column of {table.name} holds the references? Found: {listed(table.columns)}. Name it: "
         f"--reference {table.columns[-1]} (several are separated by commas)."
     )
 

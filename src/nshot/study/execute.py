@@ -214,11 +214,14 @@ class Execution:
     def cheap(self, plans: Sequence[tuple[Contender, list[RunSpec]]], *, others_wait: bool) -> None:
         """Execute the runs of candidates that train no network.
 
-        The first repeat always runs. Further ones run while they keep to their share of the budget.
+        The first repeat always runs, without labels and on all rows before the sizes between: what writes with a
+        language model trains none and may still fill the budget, and today's question is asked at all rows. Further
+        repeats run while they keep to their share of the budget.
         """
         first = [spec for _, specs in plans for spec in specs if spec.repeat == 0]
         further = [spec for _, specs in plans for spec in specs if spec.repeat > 0]
-        for spec in sorted(first, key=lambda spec: (spec.fold, spec.n_labels)):
+        ends = (0, self._design.n_train)
+        for spec in sorted(first, key=lambda spec: (spec.n_labels not in ends, spec.fold, spec.n_labels)):
             self._run(spec)
         share = _SHARE_OF_CHEAP_REPEATS if others_wait else 1.0
         stopped_at: int | None = None

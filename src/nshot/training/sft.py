@@ -46,6 +46,8 @@ _HIGHEST_RATE = 3e-3
 class SftOptions(LoopOptions, WritingOptions):
     """How a decoder is trained on answers; a method adds what of it is trained, and how fast."""
 
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """The share of activations dropped while training, where the network has layers that drop: GPT-2; not Llama."""
     max_length: int | None = Field(default=None, ge=2)
     """The most tokens of an example with its answer; longer ones are left out. Left out: what the model can read."""
     every_answer: bool = False

@@ -29,7 +29,13 @@ from unit.backbones.tiny_decoder import CHATML, write_decoder
 
 ARCHITECTURES = ["LlamaConfig", "GPT2Config", "Qwen2Config", "Gemma2Config", "Gemma3TextConfig", "Phi3Config"]
 WITHOUT_PACKING = ["BloomConfig", "MambaConfig"]
-TEXTS = ["the red cat", "", "where is my card with a long text about the lost account and more food", "no", "é 漢 🙂\x00"]
+TEXTS = [
+    "the red cat",
+    "",
+    "where is my card with a long text about the lost account and more food",
+    "no",
+    "é 漢 🙂\x00",
+]
 BEFORE = (
     Message("user", "the cat sat on the mat and the dog ran"),
     Message("assistant", "yes"),
@@ -48,9 +54,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CausalLM]:
     def get(kind: str = "LlamaConfig", template: str | None = None, **options: Any) -> CausalLM:
         key = repr((kind, template, sorted(options.items())))
         if key not in folders:
-            folders[key] = write_decoder(
-                tmp_path_factory.mktemp("models") / "tiny", kind, template=template, **options
-            )
+            folders[key] = write_decoder(tmp_path_factory.mktemp("models") / "tiny", kind, template=template, **options)
         return decoder(folders[key])
 
     return get
@@ -339,7 +343,7 @@ def test_trained_weights_are_taken_back(opened: Callable[..., CausalLM]) -> None
     for name, value in again.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), weights[name])
     assert again.get_output_embeddings().weight is again.get_input_embeddings().weight
-    with pytest.raises(ModelError, match="names 'no.such', which"):
+    with pytest.raises(ModelError, match=r"name 'no\.such', which"):
         model.rewritten({"no.such": np.zeros(1)}).generate(["a"], SHORT)
 
 

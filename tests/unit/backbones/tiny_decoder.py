@@ -7,7 +7,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-WORDS = "the a red blue cat dog sat ran on mat with ball yes no card lost where is my account name area food".split()
+WORDS = [
+    "the",
+    "a",
+    "red",
+    "blue",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "mat",
+    "with",
+    "ball",
+    "yes",
+    "no",
+    "card",
+    "lost",
+]
+WORDS += ["where", "is", "my", "account", "name", "area", "food"]
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

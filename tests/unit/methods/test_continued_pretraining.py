@@ -3,10 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nshot.backbones import open_backbone
+from nshot.backbones import fake, open_backbone
 from nshot.backbones.fake import FakeTextEncoder
-from nshot.core import Dataset, Family, FitContext, ReadsTokens, State, Task, TaskKind
+from nshot.core import BackboneRef, Dataset, Family, FitContext, ReadsTokens, State, Task, TaskKind
 from nshot.methods import build
+from nshot.methods.continued_pretraining import ContinuedPretraining
 from unit.backbones.tiny import write_bert
 
 TASK = Task(TaskKind.CLASSIFY, ("card", "money"))
@@ -194,3 +195,50 @@ def test_a_model_that_pads_hides_the_tokens_of_the_right_texts(tmp_path):
     assert shown.tolist() == [token for text in in_order for token in text]
     guesser = masking.Guesser(source.module(), source.collate(prepared[:1]))
     assert guesser(**batch.inputs).shape == (batch.units, len(guesser.offsets))
+
+
+TALES = [f"Once upon a time there was a {who} who lived in a {where}." for who in ("cat", "king") for where in "abcd"]
+WRITING = Task(TaskKind.GENERATE)
+ASKED = Dataset(["cat", "king"], targets=[("Meow.",), ("Hail.",)])
+
+
+def read_on(then: str, **options):
+    method = ContinuedPretraining(then=then, batch_size=4, steps=40, epochs=None, learning_rate=1e-2, **options)
+    context = FitContext(lambda targets, prediction: 0.0)
+    backbone = fake.open(BackboneRef("fake/decoder"))
+    return method, method.fit(WRITING, ASKED, Dataset(TALES), backbone, context)
+
+
+def loss_of_a_tale(predictor) -> float:
+    """The mean loss of a tale, in nats per byte."""
+    from nshot.training import decoders
+
+    module = predictor.inner.model.causal_module()
+    texts = fake.open(BackboneRef("fake/decoder")).plain_texts(["Once upon a time there was a dog who lived in a."])
+    return decoders.untouched_loss(module, texts)
+
+
+def test_a_decoder_learns_the_texts_of_its_domain() -> None:
+    _, predictor = read_on("prompt")
+
+    losses = predictor.state().settings["pretraining"]["losses"]
+    assert losses[-1] < 0.5 * losses[0]
+    assert loss_of_a_tale(predictor) < tokens_apart(read_on("prompt", keep=0.9)[1])
+
+
+def test_answers_are_learnt_on_top_of_it_and_all_is_saved() -> None:
+    method, predictor = read_on("sft", then_options={"epochs": 30, "learning_rate": 1e-2})
+
+    restored = method.restore(WRITING, predictor.state(), fake.open)
+
+    assert list(predictor.predict(["cat", "king"]).texts) == ["Meow.", "Hail."]
+    assert list(restored.predict(["cat", "king"]).texts) == ["Meow.", "Hail."]
+    assert np.array_equal(predictor.likelihoods(["cat"], ["Meow."]), restored.likelihoods(["cat"], ["Meow."]))
+
+
+def test_what_a_network_cannot_learn_is_refused_with_what_it_can() -> None:
+    decoder, encoder = fake.open(BackboneRef("fake/decoder")), fake.open(BackboneRef("fake/text-encoder"))
+    labels = Task(TaskKind.CLASSIFY, labels=("a", "b"))
+
+    assert "Use objective=causal" in ContinuedPretraining(then="prompt", objective="masked").supports(WRITING, decoder)
+    assert "masked or twins" in ContinuedPretraining(objective="causal").supports(labels, encoder)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from nshot import core
 from nshot.core import SYSTEM, Conversation, DataError, Example, Message, TaskKind, TokenisedText, as_conversation
 from nshot.data import duplicates
 from nshot.data.conversations import as_text
@@ -232,12 +233,6 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
 
 
-def number(count: int, one: str, many: str | None = None) -> str:
-    """Return a count with its noun, such as ``1 text`` or ``1,204 texts``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Return the first of these names in quotes, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(f"'{name}'" for name in names[:most]) + more
+    return core.listed([f"'{name}'" for name in names], most)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
+from nshot.core import Check, Severity, counted
 from nshot.data.duplicates import THRESHOLD
-from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, number
+from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit
 
 CODE = "N101"
 TITLE = "Near-duplicates"
@@ -24,7 +24,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.NOTE,
-        explanation=f"{number(len(first), 'pair')} of nearly the same {what}, {number(len(concerned), 'row')} in all "
+        explanation=f"{counted(len(first), 'pair')} of nearly the same {what}, {counted(len(concerned), 'row')} in all "
         f"(at least {THRESHOLD:.0%} of their letter triples in common).",
         advice=f"Nothing: they are kept together in every split. Nearly the same {what} teaches a model little new, "
         "so these rows count as fewer than they are.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, Audit, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import ANY, Audit, share
 
 CODE = "N102"
 TITLE = "Exact duplicates"
@@ -34,7 +34,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.NOTE,
-        explanation=f"{number(len(repeated), 'row repeats', 'rows repeat')} an earlier {one} "
+        explanation=f"{counted(len(repeated), 'row repeats', 'rows repeat')} an earlier {one} "
         f"({share(len(repeated), n)} of {n:,}; case, spaces and punctuation aside).",
         advice="Nothing: copies are kept together in every split. Where they are accidents, remove them.",
         rows=audit.rows(repeated),

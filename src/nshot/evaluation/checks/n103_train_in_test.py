@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, share
 
 CODE = "N103"
 TITLE = "Test texts stand in the training data"
@@ -26,8 +26,8 @@ def check(audit: Audit) -> Check | None:
     test_rows = audit.test_rows(seen)
     is_one, are_several = f"test {audit.noun} is", f"test {audit.noun}s are"
     like = "nearly the same as one, with nearly the same answer" if audit.writes else "nearly the same as one"
-    also = f" Another {number(len(near), is_one, are_several)} {like}." if len(near) else ""
-    stand = number(len(seen), f"test {audit.noun} stands", f"test {audit.noun}s stand")
+    also = f" Another {counted(len(near), is_one, are_several)} {like}." if len(near) else ""
+    stand = counted(len(seen), f"test {audit.noun} stands", f"test {audit.noun}s stand")
     return Check(
         code=CODE,
         title=TITLE,

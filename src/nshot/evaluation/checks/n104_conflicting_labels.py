@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, MOST_PAIRS, Audit, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import LABELS, MOST_PAIRS, Audit
 
 CODE = "N104"
 TITLE = "The same text with two labels"
@@ -28,8 +28,8 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
-        explanation=f"{number(len(torn), 'text carries', 'texts carry')} two labels or more "
-        f"({number(len(rows), 'row')}); {audit.texts[first][:60]!r} is {example}.",
+        explanation=f"{counted(len(torn), 'text carries', 'texts carry')} two labels or more "
+        f"({counted(len(rows), 'row')}); {audit.texts[first][:60]!r} is {example}.",
         advice="Decide which label is right. No method can answer both, so these rows cap the score.",
         rows=audit.rows(rows),
         count=len(torn),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, Audit, listed, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import LABELS, Audit, listed
 
 CODE = "N105"
 TITLE = "Classes with very few rows"
@@ -26,8 +26,8 @@ def check(audit: Audit) -> Check | None:
         advice = "Give a test file (--test), or more rows per label. Perhaps another column is meant: --label COLUMN."
     else:
         explanation = (
-            f"{number(len(small), 'label has', 'labels have')} fewer than {FEWEST} rows: {listed(small)} "
-            f"(the smallest {number(counts[small[0]], 'row')})."
+            f"{counted(len(small), 'label has', 'labels have')} fewer than {FEWEST} rows: {listed(small)} "
+            f"(the smallest {counted(counts[small[0]], 'row')})."
         )
         advice = "Label more rows of them, or merge them with a related label; their own scores mean little."
     return Check(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, MOST_ROWS, Audit, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import ANY, MOST_ROWS, Audit
 
 CODE = "N106"
 TITLE = "Empty texts"
@@ -16,9 +16,9 @@ def check(audit: Audit) -> Check | None:
     in_test = audit.test.empty_texts if audit.test else ()
     if not empty and not in_test:
         return None
-    where = [f"{number(len(empty), 'row')} of {audit.train.name}"] if empty else []
+    where = [f"{counted(len(empty), 'row')} of {audit.train.name}"] if empty else []
     if audit.test and in_test:
-        where.append(f"{number(len(in_test), 'row')} of {audit.test.name}")
+        where.append(f"{counted(len(in_test), 'row')} of {audit.test.name}")
     return Check(
         code=CODE,
         title=TITLE,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, Audit, estimated_tokens, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import LABELS, Audit, estimated_tokens, share
 
 CODE = "N107"
 TITLE = "Texts longer than the model reads"
@@ -23,7 +23,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE if len(long) >= MATTERS_FROM * n else Severity.NOTE,
-        explanation=f"{number(len(long), 'text is', 'texts are')} longer than about {READ_TOKENS} tokens "
+        explanation=f"{counted(len(long), 'text is', 'texts are')} longer than about {READ_TOKENS} tokens "
         f"({share(len(long), n)} of {n:,}; the longest has {len(audit.texts[longest].split()):,} words).",
         advice=f"A model that reads {READ_TOKENS} tokens sees their beginning only. If the end decides, shorten them "
         "or choose a backbone that reads more: --backbone ID.",

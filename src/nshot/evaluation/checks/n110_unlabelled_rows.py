@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, MOST_ROWS, Audit, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import LABELS, MOST_ROWS, Audit
 
 CODE = "N110"
 TITLE = "Rows without a label"
@@ -19,12 +19,12 @@ def check(audit: Audit) -> Check | None:
     said = []
     if blank:
         said.append(
-            f"{number(len(blank), 'row')} of {audit.train.rows:,} in {audit.train.name} "
+            f"{counted(len(blank), 'row')} of {audit.train.rows:,} in {audit.train.name} "
             f"{'has' if len(blank) == 1 else 'have'} no label (column '{audit.train.label_column}') "
             "and serve as unlabelled texts only."
         )
     if audit.test and in_test:
-        said.append(f"{number(len(in_test), 'row')} of {audit.test.name} without a label cannot be scored.")
+        said.append(f"{counted(len(in_test), 'row')} of {audit.test.name} without a label cannot be scored.")
     return Check(
         code=CODE,
         title=TITLE,

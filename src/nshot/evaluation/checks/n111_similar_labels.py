@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, Audit, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import LABELS, Audit
 
 CODE = "N111"
 TITLE = "Labels written in several ways"
@@ -29,7 +29,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
-        explanation=f"{number(len(clashes), 'label is', 'labels are')} written in several ways: {shown}.",
+        explanation=f"{counted(len(clashes), 'label is', 'labels are')} written in several ways: {shown}.",
         advice="Write each label in one way; as it is, they count as different classes.",
         rows=audit.rows(i for i, label in enumerate(audit.targets) if label in rarer),
         count=len(clashes),

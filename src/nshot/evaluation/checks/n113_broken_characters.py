@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, Audit, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import ANY, Audit, share
 
 CODE = "N113"
 TITLE = "Wrongly decoded characters"
@@ -37,7 +37,7 @@ def check(audit: Audit) -> Check | None:
     else:
         example = _excerpt(texts[found[0]])
         explanation = (
-            f"{number(len(found), 'text holds', 'texts hold')} wrongly decoded characters "
+            f"{counted(len(found), 'text holds', 'texts hold')} wrongly decoded characters "
             f"({share(len(found), n)} of {n:,}), such as {example!r}."
         )
         advice = "The file was damaged before it came here: export it again as UTF-8, or name its encoding: --encoding."

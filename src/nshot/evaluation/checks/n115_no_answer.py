@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
+from nshot.core import Check, Severity, counted
 from nshot.data.reading import Source
-from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit, number
+from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit
 
 CODE = "N115"
 TITLE = "No answer"
@@ -26,16 +26,16 @@ def check(audit: Audit) -> Check | None:
             else f"column '{train.label_column}'"
         )
         said.append(
-            f"{number(len(blank), 'row')} of {train.rows:,} in {train.name} "
+            f"{counted(len(blank), 'row')} of {train.rows:,} in {train.name} "
             f"{'has' if len(blank) == 1 else 'have'} no answer ({reason}) and serve as inputs only."
         )
     if train.refused:
         said.append(
-            f"{number(len(train.refused), 'answer is', 'answers are')} marked as bad and not learnt from; their inputs "
-            "are kept."
+            f"{counted(len(train.refused), 'answer is', 'answers are')} marked as bad and not learnt from; their "
+            "inputs are kept."
         )
     if audit.test and in_test:
-        said.append(f"{number(len(in_test), 'row')} of {audit.test.name} without an answer cannot be scored.")
+        said.append(f"{counted(len(in_test), 'row')} of {audit.test.name} without an answer cannot be scored.")
     return Check(
         code=CODE,
         title=TITLE,

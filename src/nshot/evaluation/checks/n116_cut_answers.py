@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import WRITING, Audit, TokenCounts, estimated_tokens, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import WRITING, Audit, TokenCounts, estimated_tokens, share
 
 CODE = "N116"
 TITLE = "Answers cut by the length limit"
@@ -36,7 +36,7 @@ def check(audit: Audit) -> Check | None:
         what = f"than the {tokens.longest:,} tokens that {tokens.model} takes in"
         advice = ""
     nothing = f" In {len(lost):,} of them the input alone is, so nothing of the answer is left." if len(lost) else ""
-    are = number(len(long), "row is", "rows are")
+    are = counted(len(long), "row is", "rows are")
     return Check(
         code=CODE,
         title=TITLE,

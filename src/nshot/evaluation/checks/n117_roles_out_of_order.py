@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from nshot.core import ASSISTANT, SYSTEM, TOOL, USER, Check, Conversation, Severity
+from nshot.core import ASSISTANT, SYSTEM, TOOL, USER, Check, Conversation, Severity, counted
 from nshot.data.reading import Source
-from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit, number
+from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit
 
 CODE = "N117"
 TITLE = "Roles out of order"
@@ -30,9 +30,9 @@ def check(audit: Audit) -> Check | None:
     for reason in chain(*found.values(), *in_test.values()):
         counts[reason] = counts.get(reason, 0) + 1
     common = sorted(counts, key=lambda reason: (-counts[reason], reason))
-    where = [f"{number(len(found), 'row')} of {audit.train.name}"] if found else []
+    where = [f"{counted(len(found), 'row')} of {audit.train.name}"] if found else []
     if audit.test and in_test:
-        where.append(f"{number(len(in_test), 'row')} of {audit.test.name}")
+        where.append(f"{counted(len(in_test), 'row')} of {audit.test.name}")
     n = len(found) + len(in_test)
     listed = "; ".join(f"{reason} ({counts[reason]:,})" for reason in common)
     return Check(

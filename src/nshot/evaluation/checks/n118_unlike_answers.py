@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nshot.core import Check, Severity
+from nshot.core import Check, Severity, counted, shortened
 from nshot.data.duplicates import normalised
-from nshot.evaluation.checks.facts import MOST_PAIRS, WRITING, Audit, number
+from nshot.evaluation.checks.facts import MOST_PAIRS, WRITING, Audit
 
 CODE = "N118"
 TITLE = "The same input with very different answers"
@@ -35,9 +35,9 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.NOTE,
-        explanation=f"{number(len(torn), 'input has', 'inputs have')} answers that share less than {LEAST_SHARED:.0%} "
-        f"of their words; {_cut(audit.texts[first])!r} is answered {_cut(audit.targets[first])!r} and "
-        f"{_cut(audit.targets[second])!r}.",
+        explanation=f"{counted(len(torn), 'input has', 'inputs have')} answers that share less than {LEAST_SHARED:.0%} "
+        f"of their words; {shortened(audit.texts[first], 60)!r} is answered {shortened(audit.targets[first], 60)!r} "
+        f"and {shortened(audit.targets[second], 60)!r}.",
         advice="Nothing, where an input has many right answers. Where one is wrong, correct it: a model learns the "
         "mean of what it sees, and figures that compare words with one answer mean little here.",
         rows=audit.rows(sorted({i for _, *pair in torn for i in pair})),
@@ -55,7 +55,3 @@ def _most_unlike(positions: list[int], words: list[Counter[str]]) -> list[tuple[
     ]
     least = min(pairs)
     return [least] if least[0] < LEAST_SHARED else []
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
+from nshot.core import Check, Severity, counted
 from nshot.data.duplicates import normalised
-from nshot.evaluation.checks.facts import WRITING, Audit, number, share
+from nshot.evaluation.checks.facts import WRITING, Audit, share
 
 CODE = "N119"
 TITLE = "Answers that equal the prompt"
@@ -29,7 +29,7 @@ def check(audit: Audit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE if len(found) >= MATTERS_FROM * n else Severity.NOTE,
-        explanation=f"{number(len(found), 'answer repeats', 'answers repeat')} the prompt ({share(len(found), n)} of "
+        explanation=f"{counted(len(found), 'answer repeats', 'answers repeat')} the prompt ({share(len(found), n)} of "
         f"{n:,}; case, spaces and punctuation aside), such as {audit.targets[found[0]][:60]!r}.",
         advice="Perhaps the same column was taken twice: name them, --text COLUMN --label COLUMN. Otherwise remove "
         "these rows, or a model learns to repeat.",

@@ -7,8 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import number
+from nshot.core import Check, Severity, counted
 from nshot.evaluation.checks.run_facts import Fitting, Measured, RunAudit, on_rows
 
 CODE = "N203"
@@ -56,7 +55,7 @@ def check(runs: RunAudit) -> Check | None:
         if collapsed:
             own = ", ".join(f"{score(fit):.2f}" for fit in collapsed)
             said.append(
-                f"{candidate.name} learnt nothing in {number(len(collapsed), 'run')} of {len(same)} with {largest:,} "
+                f"{candidate.name} learnt nothing in {counted(len(collapsed), 'run')} of {len(same)} with {largest:,} "
                 f"labels ({own}; the others reach about {_usual(score, same, fits):.2f})"
             )
             concerned["collapsed"].append(candidate.name)
@@ -69,7 +68,7 @@ def check(runs: RunAudit) -> Check | None:
         elif begun_again:
             said.append(
                 f"{candidate.name} had learnt nothing half-way and was begun again at a lower rate in "
-                f"{number(len(begun_again), 'run')} of {len(same)}"
+                f"{counted(len(begun_again), 'run')} of {len(same)}"
             )
             concerned["begun_again"].append(candidate.name)
         severe |= largest == runs.n_labels and bool(collapsed)

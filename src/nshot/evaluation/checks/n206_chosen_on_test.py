@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import listed, number
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import listed
 from nshot.evaluation.checks.run_facts import RunAudit
 
 CODE = "N206"
@@ -29,12 +29,12 @@ def check(runs: RunAudit) -> Check | None:
     at_most = None if error is None else float(ndtri((k - 0.375) / (k + 0.25))) * error
     raised = "" if at_most is None else f" by up to about {at_most:.3f}, which the printed intervals do not include"
     more = len(tried) - 1
-    also = f" So it is with {number(more, 'other method')}." if more else ""
+    also = f" So it is with {counted(more, 'other method')}." if more else ""
     return Check(
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE if concerned.name == runs.pick else Severity.NOTE,
-        explanation=f"{concerned.name} was tested on these rows with {number(k - 1, 'other set')} of options as well "
+        explanation=f"{concerned.name} was tested on these rows with {counted(k - 1, 'other set')} of options as well "
         f"({listed(concerned.also_tried, 3)}). Keeping the best of {k} by these scores raises its score{raised}.{also}",
         advice="Let the labels choose instead: --also tuned tries options inside the training rows only. Or confirm "
         "the choice on rows that nobody has looked at.",

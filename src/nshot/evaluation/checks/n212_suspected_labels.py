@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import MOST_ROWS, number, share
+from nshot.core import Check, Severity, counted
+from nshot.evaluation.checks.facts import MOST_ROWS, share
 from nshot.evaluation.checks.run_facts import Answers, RunAudit
 from nshot.metrics import Array
 from nshot.training.rowwise import softmax
@@ -72,7 +72,7 @@ def check(runs: RunAudit) -> Check | None:
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
-        explanation=f"{number(len(ranked), 'row')} of {file} ({share(len(ranked), len(rows))} of the {len(rows):,} "
+        explanation=f"{counted(len(ranked), 'row')} of {file} ({share(len(ranked), len(rows))} of the {len(rows):,} "
         f"tested) carry a label to which {runs.pick}, which has not learnt from them, gives at most "
         f"{LISTED_AT_MOST:.0%} and another label at least {LISTED_FROM:.0%}. That is more than a model's own mistakes: "
         f"by its probabilities the most improbable labels would be given {excess.announced:.0f} times, and they are "
