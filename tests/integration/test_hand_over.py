@@ -143,7 +143,7 @@ def test_what_was_answered_before_an_interruption_is_kept(fitted, tmp_path, monk
         return answer(self, examples)
 
     monkeypatch.setattr(Model, "answer", interrupted)
-    monkeypatch.setattr("nshot.cli.predict._WRITTEN_ROWS", 3)
+    monkeypatch.setattr("nshot.api.model._WRITTEN_AT_ONCE", 3)
     called = nshot("predict", fitted.whole, fitted.test, "--out", tmp_path / "answers.csv", "--threads", "1", "-q")
     assert called.code == 130
     assert "The 3 answers that were finished" in called.err

@@ -62,7 +62,7 @@ def test_another_name_is_an_attribute_error():
         ("export", ["model", "out", "options", "watch", "more"]),
         ("score", ["predictions", "references", "other", "options", "watch", "more"]),
         ("check", ["data", "test", "backbone", "options", "more"]),
-        ("load", ["folder", "precision", "device", "threads"]),
+        ("load", ["folder", "precision", "device", "threads", "remote"]),
         ("write_report", ["folder", "texts"]),
     ],
 )

@@ -1,17 +1,19 @@
 """What Python users call; the command line calls the same."""
 
+from nshot.api.chatting import Chat, ChatOptions, chat
 from nshot.api.checking import CheckedData, check
 from nshot.api.comparing import CompareOptions, compare, plan
 from nshot.api.evaluating import EvaluateOptions, Evaluation, evaluate
 from nshot.api.exporting import Export, ExportOptions, export
 from nshot.api.fitting import FitOptions, fit, fit_dataset
 from nshot.api.model import Course, Model, load
-from nshot.api.offering import ServeOptions, serve
 from nshot.api.reporting import Comparison, write_report
 from nshot.api.scoring import ScoreOptions, Scores, score
-from nshot.api.talking import Talk, TalkOptions, talk
+from nshot.api.serving import ServeOptions, serve
 
 __all__ = [
+    "Chat",
+    "ChatOptions",
     "CheckedData",
     "CompareOptions",
     "Comparison",
@@ -25,8 +27,7 @@ __all__ = [
     "ScoreOptions",
     "Scores",
     "ServeOptions",
-    "Talk",
-    "TalkOptions",
+    "chat",
     "check",
     "compare",
     "evaluate",
@@ -37,6 +38,5 @@ __all__ = [
     "plan",
     "score",
     "serve",
-    "talk",
     "write_report",
 ]

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from nshot.study.study import Result, Study, StudyData
 
 
-_READ_BACK = 3
-"""Examples that a saved model which writes is asked again."""
-
-
 class CompareOptions(StudyOptions, ReadOptions):
     """Everything that `compare` can be told."""
 
@@ -279,7 +275,7 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         return open_backbone(refs.get(ref.id, ref), precision=result.precision, device=result.device, remote=remote)
 
     predictor = handed.method.restore(study.task, handed.state, opened)
-    examples = study.data.train.examples[:_READ_BACK]
+    examples = study.data.train.examples[: bundle.READ_BACK]
 
     def check(written: Path) -> None:
         # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.

@@ -16,9 +16,12 @@ from nshot import bundle, metrics
 from nshot.api.gates import Gates
 from nshot.api.model import Model, load
 from nshot.api.options import part_of, resolved_options
+from nshot.api.scored import Scored, difference_record, ends, told_apart
+from nshot.backbones.remote_options import RemoteOptions
 from nshot.bundle.manifest import MANIFEST
 from nshot.core import (
     DataError,
+    ExampleError,
     Interval,
     OptionError,
     Prediction,
@@ -27,10 +30,11 @@ from nshot.core import (
     TaskKind,
     UnsupportedError,
     closest,
+    listed,
 )
 from nshot.data.options import ReadOptions, as_names
 from nshot.evaluation.by_label import LabelScore, by_label, confusions
-from nshot.evaluation.comparison import Difference, independent_difference, paired_difference
+from nshot.evaluation.comparison import independent_difference, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, estimate
 from nshot.metrics import Array, Metric
 from nshot.study.watch import Pace, Unwatched, Watch
@@ -38,14 +42,11 @@ from nshot.study.watch import Pace, Unwatched, Watch
 if TYPE_CHECKING:
     from nshot.data.reading import Source
 
-_BATCH_ROWS = 4096
-_WRITTEN_ROWS = 64
-"""The same where answers are written: it takes so long that one wants to see how it goes."""
 _MOST_CONFUSIONS = 20
 _MOST_NAMED = 6
 
 
-class EvaluateOptions(Gates, ReadOptions):
+class EvaluateOptions(Gates, RemoteOptions, ReadOptions):
     """Everything that `evaluate` can be told."""
 
     metric: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
@@ -61,7 +62,7 @@ class EvaluateOptions(Gates, ReadOptions):
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Scored):
     """What `evaluate` found.
 
     Attributes:
@@ -70,26 +71,7 @@ class Evaluation:
             then exits with code 1.
     """
 
-    record: dict[str, Any]
     failures: tuple[str, ...]
-
-    @property
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """Return ``{"score": ..., "interval": [low, high]}`` by metric; of the second model where there are two."""
-        found: dict[str, dict[str, Any]] = self.record["metrics"]
-        return found
-
-    @property
-    def difference(self) -> dict[str, dict[str, Any]] | None:
-        """Return ``{"mean": ..., "interval": [low, high]}`` of the second model minus the first, by metric."""
-        found: dict[str, dict[str, Any]] | None = self.record.get("difference")
-        return found
-
-    @property
-    def better(self) -> str | None:
-        """Return the name of the model that is shown to be better; None for one model, or if nothing is shown."""
-        found: str | None = self.record.get("better")
-        return found
 
 
 def evaluate(
@@ -125,7 +107,7 @@ def evaluate(
     given = [model] if other is None else [model, other]
     _require_order(given, data)
     watch.progress("opening the model", 0, 0)
-    models = _opened(given, resolved.threads)
+    models = _opened(given, resolved)
     deciding = resolved.metric[0] if resolved.metric else _deciding(models[0].model)
     resolved.require_sense(deciding, two_models=other is not None)
     watch.progress("reading", 0, 0)
@@ -165,11 +147,12 @@ def _require_order(given: Sequence[Model | str | Path], data: Any) -> None:
         raise OptionError(f"Both models are {given[0]}. Name two different ones, or one alone.")
 
 
-def _opened(given: Sequence[Model | str | Path], threads: int | None) -> list[_Entrant]:
-    names = [entry.method if isinstance(entry, Model) else str(entry) for entry in given]
-    if len(set(names)) < len(names):
-        names = [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
-    opened = [entry if isinstance(entry, Model) else load(entry, threads=threads) for entry in given]
+def _opened(given: Sequence[Model | str | Path], options: EvaluateOptions) -> list[_Entrant]:
+    names = told_apart([entry.method if isinstance(entry, Model) else str(entry) for entry in given])
+    remote = part_of(RemoteOptions, options)
+    opened = [
+        entry if isinstance(entry, Model) else load(entry, threads=options.threads, remote=remote) for entry in given
+    ]
     return [_Entrant(name, model) for name, model in zip(names, opened, strict=True)]
 
 
@@ -275,14 +258,13 @@ def _require_known(source: Source, targets: Sequence[str], known: set[str], mode
     if known.isdisjoint(found):
         raise DataError(
             f"None of the {len(found):,} labels in the column '{source.label_column}' of {source.name} "
-            f"({_shown(found)}) is one that {models[0].name} answers ({_shown(sorted(known))})."
+            f"({_quoted(found)}) is one that {models[0].name} answers ({_quoted(sorted(known))})."
             f"{closest(found[0], known)} Name the label column: --label COLUMN."
         )
 
 
-def _shown(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _MOST_NAMED:,} more" if len(labels) > _MOST_NAMED else ""
-    return ", ".join(f"'{label}'" for label in labels[:_MOST_NAMED]) + more
+def _quoted(labels: Sequence[str]) -> str:
+    return listed([f"'{label}'" for label in labels], _MOST_NAMED)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -316,22 +298,28 @@ def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metr
     model, n = entrant.model, len(rows.targets)
     examples = Selection(source.dataset.examples, rows.positions.tolist())
     is_written = rows.task.kind == TaskKind.GENERATE
-    at_once = _WRITTEN_ROWS if is_written else _BATCH_ROWS
     coded = None if is_written else metrics.get("macro_f1").statistics
     # Several metrics are read from the same statistics: each is computed and kept once.
     parts: dict[Callable[..., Array], list[Array]] = {}
     left_out: dict[str, str] = {}
-    for start in range(0, n, at_once):
-        stop = min(start + at_once, n)
+    for start in range(0, n, model.rows_at_once):
+        stop = min(start + model.rows_at_once, n)
         targets = rows.targets[start:stop]
-        answer = _answer(model, examples[start:stop], targets, rows.task, wanted)
-        if start == 0:
-            left_out = {metric.name: reason for metric in wanted if (reason := metric.unavailable(answer))}
-            for metric, is_asked in wanted.items():
-                if is_asked and metric.name in left_out:
-                    raise UnsupportedError(f"{entrant.name} cannot be judged so: {left_out[metric.name]}")
-            usable = [metric.statistics for metric in wanted if metric.name not in left_out]
-            parts = {function: [] for function in [*([coded] if coded else []), *usable]}
+        try:
+            answer, refusal = _answer(model, examples[start:stop], targets, rows.task, wanted)
+        except ExampleError as error:
+            raise error.at(int(source.positions[rows.positions[start + error.position]])) from None
+        if refusal is not None:
+            refusal = refusal.at(int(source.positions[rows.positions[start + refusal.position]]))
+        for metric, is_asked in wanted.items():
+            reason = metric.unavailable(answer)
+            if reason is None or metric.name in left_out:
+                continue
+            left_out[metric.name] = reason if refusal is None else str(refusal)
+            if is_asked:
+                raise UnsupportedError(f"{entrant.name} cannot be judged so: {left_out[metric.name]}")
+        usable = [metric.statistics for metric in wanted if metric.name not in left_out]
+        parts = {function: parts.get(function, []) for function in [*([coded] if coded else []), *usable]}
         for function, found in parts.items():
             found.append(function(targets, answer, rows.task))
         pace(stop, n, f"answering with {entrant.name}")
@@ -343,13 +331,19 @@ def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metr
 
 def _answer(
     model: Model, examples: Sequence[Any], targets: Sequence[Any], task: Task, wanted: Mapping[Metric, bool]
-) -> Prediction:
-    """Return everything that the metrics need to know of a model's answers."""
+) -> tuple[Prediction, ExampleError | None]:
+    """Return what the metrics need to know of a model's answers, and why it does not say how likely the true ones are.
+
+    A true answer that does not fit into the model is no reason not to judge what was written.
+    """
     answer = _over_all_labels(model.answer(examples), model.task, task)
     if model.writes and any(metric.needs == "likelihoods" for metric in wanted):
-        likely = model.likelihoods(examples, [accepted[0] for accepted in targets])
-        return replace(answer, likelihoods=likely)
-    return answer
+        try:
+            likely = model.likelihoods(examples, [accepted[0] for accepted in targets])
+        except ExampleError as error:
+            return answer, error
+        return replace(answer, likelihoods=likely), None
+    return answer, None
 
 
 def _over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
@@ -387,6 +381,7 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
         if len(judged) > 1 and name in judged[0].statistics
     }
     source = rows.source
+    names = [entry.entrant.name for entry in judged]
     record: dict[str, Any] = {
         "schema": 1,
         "data": source.name,
@@ -400,10 +395,9 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
         "models": [_model_record(entry, own, rows) for entry, own in zip(judged, scores, strict=True)],
     }
     if len(judged) > 1:
-        record |= _difference_record(judged, differences, deciding)
+        record |= difference_record(differences, metrics.get(deciding), deciding, names) | _right_alone(judged)
     unit = "inputs" if rows.task.kind == TaskKind.GENERATE else "rows"
     on = f"{len(rows.targets):,} {unit} of {source.name}"
-    names = [entry.entrant.name for entry in judged]
     failures = options.failures(deciding, scores[-1], differences, on, names)
     record["failures"] = failures
     return Evaluation(record, tuple(failures))
@@ -414,11 +408,7 @@ def _scores_record(scores: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def _score(found: Estimate | None) -> dict[str, Any] | None:
-    return None if found is None else {"score": round(found.score, 6), "interval": _ends(found)}
-
-
-def _ends(found: Estimate | Difference) -> list[float] | None:
-    return None if found.interval is None else [round(found.interval.low, 6), round(found.interval.high, 6)]
+    return None if found is None else {"score": round(found.score, 6), "interval": ends(found)}
 
 
 def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) -> dict[str, Any]:
@@ -491,29 +481,8 @@ def _promise_record(promise: bundle.MeasuredScore | None, scores: Mapping[str, E
     }
 
 
-def _difference_record(
-    judged: Sequence[_Judged], differences: Mapping[str, Difference], deciding: str
-) -> dict[str, Any]:
-    first, second = judged
-    decisive = differences[deciding]
-    better = None
-    if decisive.interval is not None and 0.0 not in decisive.interval:
-        second_wins = (decisive.mean > 0) == metrics.get(deciding).higher_is_better
-        better = (second if second_wins else first).entrant.name
+def _right_alone(judged: Sequence[_Judged]) -> dict[str, int | None]:
+    """Return on how many rows only one of two models is right; None where answers are no labels."""
     right = [entry.codes[:, 0] == entry.codes[:, 1] for entry in judged if entry.codes is not None]
     only = [int((one & ~other).sum()) for one, other in (right, right[::-1])] if len(right) == 2 else [None, None]
-    smallest = decisive.smallest_detectable
-    return {
-        "difference": {
-            name: {
-                "mean": round(found.mean, 6),
-                "interval": _ends(found),
-                "p_value": None if found.p_value is None else round(found.p_value, 6),
-            }
-            for name, found in differences.items()
-        },
-        "better": better,
-        "smallest_detectable_difference": None if smallest is None else round(smallest, 6),
-        "only_first_right": only[0],
-        "only_second_right": only[1],
-    }
+    return {"only_first_right": only[0], "only_second_right": only[1]}

@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from nshot import bundle
 from nshot.api.model import Model, load
 from nshot.api.options import resolved_options
 from nshot.core import Conversation
 from nshot.spec import Spec
 from nshot.study.general_text import pairs
 from nshot.study.watch import Unwatched, Watch
-
-_ASKED = 3
 
 
 class ExportOptions(Spec):
@@ -75,7 +74,7 @@ def export(
     # Merged in the precision of the file, not in that of a faster computation.
     opened = model if isinstance(model, Model) else load(model, precision="fp32", threads=resolved.threads)
     watch.progress("writing", 0, 0)
-    asked = [Conversation.asking(question) for question, _ in pairs()[:_ASKED]]
+    asked = [Conversation.asking(question) for question, _ in pairs()[: bundle.READ_BACK]]
     found = opened.export_folder(Path(out), merged=resolved.merged, examples=asked)
     return Export(
         {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +16,7 @@ from nshot.api.long_fit import long_fit
 from nshot.api.model import Course, Model
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones import DEFAULT, open_backbone
+from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
     Ability,
     BackboneRef,
@@ -29,12 +30,9 @@ from nshot.core import (
 )
 from nshot.data.options import ReadOptions
 from nshot.spec import Method
-from nshot.study.options import Bytes, Device
+from nshot.study.options import Bytes, ComputingOptions
 from nshot.study.watch import Pace, Unwatched, Watch
 from nshot.training.tracking import WISH, is_destination
-
-_CHECKED = 3
-"""So many training examples are answered by the model as it was saved, to see that it answers like the fitted one."""
 
 
 def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,7 +41,7 @@ def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
     return entries
 
 
-class FitOptions(ReadOptions):
+class FitOptions(ReadOptions, RemoteOptions, ComputingOptions):
     """Everything that `fit` can be told."""
 
     method: str
@@ -57,12 +55,6 @@ class FitOptions(ReadOptions):
     """What the method selects by; the task's own metric unless named."""
     seed: int = Field(default=0, ge=0)
     """The source of every random choice."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the network."""
-    device: Device = "auto"
-    """Where the network runs: auto, cpu, cuda or cuda:1."""
-    threads: int | None = Field(default=None, ge=1)
-    """Processor threads; all cores unless given."""
     max_memory: Bytes | None = None
     """How much memory the training may take, such as 2GiB: it then computes its steps in smaller parts."""
     track: Annotated[tuple[str, ...], AfterValidator(_destinations)] = ()
@@ -160,7 +152,14 @@ def fit_dataset(
     watch.progress("opening the model", 0, 0)
 
     def opened(ref: BackboneRef) -> Any:
-        return open_backbone(ref, precision=options.precision, device=options.device, threads=threads, progress=pace)
+        return open_backbone(
+            ref,
+            precision=options.precision,
+            device=options.device,
+            threads=threads,
+            remote=options.access(None),
+            progress=pace,
+        )
 
     backbone = opened(BackboneRef(options.backbone)) if method.needs.abilities is not None else None
     reason = (
@@ -225,7 +224,8 @@ def fit_dataset(
             watch.progress("saving", 0, 0)
             # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.
             is_checked = task.kind == TaskKind.GENERATE and (backbone is None or isinstance(backbone, Computes))
-            agreement = model.save(out, examples=train.examples[:_CHECKED] if is_checked else (), opened=opened)
+            asked = train.examples[: bundle.READ_BACK] if is_checked else ()
+            agreement = model.save(out, examples=asked, opened=opened)
             model = Model(method, task, predictor, about, replace(course, agreement=agreement))
         about_fit = {"seconds": seconds, "examples_per_second": course.examples_per_second, "n_labels": len(train)}
         long.tracking.finish({**model.training, **about_fit})

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot import metrics
-from nshot.core import USER, Conversation, DataError, Decoding, Generates, Message
+from nshot.api.scored import ends, number
+from nshot.core import USER, Conversation, DataError, Decoding, Generates, Message, shortened
 from nshot.evaluation.intervals import Block, Estimate, estimate
 
 INSTRUCTION = "Which answer is more correct, complete and helpful? Length alone is no merit."
@@ -90,12 +91,8 @@ class Judgement:
 
     def as_json(self) -> dict[str, Any]:
         """Return the json-able record."""
-        interval = self.win_rate.interval
         return {
-            "win_rate": {
-                "score": round(self.win_rate.score, 6),
-                "interval": None if interval is None else [round(interval.low, 6), round(interval.high, 6)],
-            },
+            "win_rate": {"score": number(self.win_rate.score), "interval": ends(self.win_rate)},
             "won": self.won,
             "lost": self.lost,
             "tied": self.tied,
@@ -149,7 +146,7 @@ def judge(
     if not len(clear):
         raise DataError(
             f"The judge gave no verdict on any of {len(pairs):,} pairs. It was asked to reply 1, 2 or tie, and said "
-            f"for one of them {_shortened(example)!r}. Use a model that follows instructions."
+            f"for one of them {shortened(example, _SHOWN)!r}. Use a model that follows instructions."
         )
     kept = outcomes[clear]
     own = None if groups is None else groups[clear]
@@ -164,7 +161,7 @@ def judge(
         by_place=by_place,
         same=len(pairs) - len(asked),
         unclear=len(pairs) - len(clear),
-        example=_shortened(example),
+        example=shortened(example, _SHOWN),
     )
 
 
@@ -179,8 +176,3 @@ def verdict(said: str) -> int | None:
     if not stated:
         return None
     return {"1": 1, "2": 2}.get(stated[-1].lower(), 0)
-
-
-def _shortened(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 3] + "..."

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nshot import bundle
+from nshot.api.options import resolved_options
 from nshot.backbones import open_backbone
+from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
-    ASSISTANT,
     Backbone,
     BackboneRef,
     Conversation,
@@ -29,6 +30,11 @@ from nshot.core import (
 
 if TYPE_CHECKING:
     from nshot.bundle.exporting import Exported
+
+
+_AT_ONCE = 4096
+_WRITTEN_AT_ONCE = 64
+"""After so many it is told how far it is, and what is finished is kept."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,11 @@ class Model:
             UnsupportedError: This model does not write.
         """
         return self._writer().likelihoods([as_example(example) for example in examples], answers)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many examples of many are handed over together: few where answers are written, which takes long."""
+        return _WRITTEN_AT_ONCE if self.task.kind is TaskKind.GENERATE else _AT_ONCE
 
     @property
     def writes(self) -> bool:
@@ -253,17 +264,11 @@ def as_example(value: Any) -> Example:
     Raises:
         DataError: A message has no role or text, or the conversation ends with an answer.
     """
-    from nshot.data.conversations import FormProblem, messages_in
+    from nshot.data.conversations import asked_in
 
     if not isinstance(value, list | tuple) or not value or not all(isinstance(part, Mapping) for part in value):
         return value
-    try:
-        messages = messages_in(list(value), "messages")
-    except FormProblem as problem:
-        raise DataError(f"A conversation {problem}") from None
-    if messages[-1].role == ASSISTANT:
-        raise DataError("The last message is already an answer. End the conversation with what is to be answered.")
-    return Conversation(tuple(messages))
+    return asked_in(value)
 
 
 def _trainings(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -277,7 +282,14 @@ def _trainings(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[
             yield from _trainings(value, f"{within}{name}.")
 
 
-def load(folder: str | Path, *, precision: str = "auto", device: str = "auto", threads: int | None = None) -> Model:
+def load(
+    folder: str | Path,
+    *,
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    remote: RemoteOptions | Mapping[str, Any] | None = None,
+) -> Model:
     """Return a saved model, ready to predict.
 
     Args:
@@ -285,13 +297,16 @@ def load(folder: str | Path, *, precision: str = "auto", device: str = "auto", t
         precision: Number format of the network.
         device: Where the network runs.
         threads: Processor threads; all cores unless given.
+        remote: What is allowed of a model that asks one behind an address, such as ``{"allow_remote": True}``.
 
     Raises:
         ModelError: It is no saved model, or not whole.
+        OptionError: It asks a model behind an address, and that is not allowed.
     """
+    access = resolved_options(RemoteOptions, remote, {}).access(None)
 
     def opened(ref: BackboneRef) -> Any:
-        return open_backbone(ref, precision=precision, device=device, threads=threads)
+        return open_backbone(ref, precision=precision, device=device, threads=threads, remote=access)
 
     found = bundle.load(Path(folder), opened)
     return Model(found.method, found.task, found.predictor, found.manifest.about())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from nshot import metrics
 from nshot.api.judging import INSTRUCTION, Pair, judge
 from nshot.api.options import part_of, resolved_options
+from nshot.api.scored import Scored, difference_record, ends, number, told_apart
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
     BackboneRef,
@@ -29,8 +29,8 @@ from nshot.core import (
 from nshot.data.options import as_names
 from nshot.data.outputs import Given, OutputOptions, Outputs, read_outputs
 from nshot.data.references import References, read_references, require_one_each
-from nshot.evaluation.comparison import Difference, paired_difference
-from nshot.evaluation.intervals import Block, Estimate, estimate
+from nshot.evaluation.comparison import paired_difference
+from nshot.evaluation.intervals import Block, estimate
 from nshot.metrics import Array, Metric
 from nshot.study.watch import Pace, Unwatched, Watch
 
@@ -62,33 +62,8 @@ class ScoreOptions(RemoteOptions, OutputOptions):
         return "score"
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What `score` found.
-
-    Attributes:
-        record: What ``nshot score --json`` prints: ``n``, ``metrics`` and so on; see docs/metrics.md.
-    """
-
-    record: dict[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """Return ``{"score", "interval", "signature"}`` by metric; of the second outputs where there are two."""
-        found: dict[str, dict[str, Any]] = self.record["metrics"]
-        return found
-
-    @property
-    def difference(self) -> dict[str, dict[str, Any]] | None:
-        """Return ``{"mean", "interval", "p_value"}`` of the second outputs minus the first, by metric."""
-        found: dict[str, dict[str, Any]] | None = self.record.get("difference")
-        return found
-
-    @property
-    def better(self) -> str | None:
-        """Return the name of the outputs that are shown to be better; None for one file, or if nothing is shown."""
-        found: str | None = self.record.get("better")
-        return found
+class Scores(Scored):
+    """What `score` found: scores with signatures; the record is what ``nshot score --json`` prints, docs/metrics.md."""
 
     @property
     def judgement(self) -> dict[str, Any] | None:
@@ -134,7 +109,7 @@ def score(
         require_one_each(outputs, held)
     for words in (*(outputs.recognised for outputs in systems), held.recognised):
         watch.say(words)
-    names = _told_apart(systems)
+    names = told_apart([outputs.name for outputs in systems])
     asked = None if resolved.judge is None else _asked(resolved, systems, held)
     wanted = named or _usual(held, resolved)
     pace = Pace(watch)
@@ -209,13 +184,6 @@ def _statistics(
 # --- the record -------------------------------------------------------------------------------------------------------
 
 
-def _told_apart(systems: Sequence[Outputs]) -> list[str]:
-    names = [outputs.name for outputs in systems]
-    if len(set(names)) < len(names):
-        return [f"{name} ({place})" for name, place in zip(names, ("first", "second"), strict=True)]
-    return names
-
-
 def _record(
     systems: Sequence[Outputs],
     names: Sequence[str],
@@ -234,10 +202,10 @@ def _record(
     def scored(statistics: Mapping[str, Array]) -> dict[str, Any]:
         found = {}
         for key, metric in wanted.items():
-            ends = estimate(block(statistics, key), metric, rho=None, target="this model")
+            estimated = estimate(block(statistics, key), metric, rho=None, target="this model")
             # A single row has a score, and nothing that an interval could be taken from.
-            score = _number(metric.aggregate(statistics[key]))
-            found[key] = {"score": score, "interval": _ends(ends), "signature": signatures[key]}
+            score = number(metric.aggregate(statistics[key]))
+            found[key] = {"score": score, "interval": ends(estimated), "signature": signatures[key]}
         return found
 
     deciding = next(iter(wanted))
@@ -261,43 +229,12 @@ def _record(
             key: paired_difference(block(judged[1], key), block(judged[0], key), metric, rho=None, target="this model")
             for key, metric in wanted.items()
         }
-        record |= _difference_record(differences, wanted[deciding], deciding, names)
+        record |= difference_record(differences, wanted[deciding], deciding, names)
     return record
 
 
 def _groups(references: References) -> NDArray[np.int64] | None:
     return None if references.groups is None else np.asarray(references.groups, dtype=np.int64)
-
-
-def _number(value: float) -> float | None:
-    """Return a number for the record, or None where it is not defined."""
-    return round(value, 6) if math.isfinite(value) else None
-
-
-def _ends(found: Estimate | Difference) -> list[float] | None:
-    return None if found.interval is None else [round(found.interval.low, 6), round(found.interval.high, 6)]
-
-
-def _difference_record(
-    differences: Mapping[str, Difference], deciding: Metric, key: str, names: Sequence[str]
-) -> dict[str, Any]:
-    decisive = differences[key]
-    better = None
-    if deciding.is_quality and decisive.interval is not None and 0.0 not in decisive.interval:
-        better = names[1] if (decisive.mean > 0) == deciding.higher_is_better else names[0]
-    smallest = decisive.smallest_detectable
-    return {
-        "difference": {
-            name: {
-                "mean": _number(found.mean),
-                "interval": _ends(found),
-                "p_value": None if found.p_value is None else round(found.p_value, 6),
-            }
-            for name, found in differences.items()
-        },
-        "better": better,
-        "smallest_detectable_difference": None if smallest is None else round(smallest, 6),
-    }
 
 
 def _notes(
@@ -323,7 +260,7 @@ def _notes(
                 f"{name} looks tokenised (texts end in ' .'). BLEU splits texts itself: give them as people write."
             )
     if _NUMBERS in wanted:
-        without = _without_number(references, wanted[_NUMBERS])
+        without = _withoutnumber(references, wanted[_NUMBERS])
         if without == n:
             raise DataError(
                 f"number_match finds nothing to compare in any reference of {references.name}. "
@@ -343,7 +280,7 @@ def _notes(
     return found
 
 
-def _without_number(references: References, metric: Metric) -> int:
+def _withoutnumber(references: References, metric: Metric) -> int:
     """Return how many rows have no reference in which the metric finds anything: such a reference misses itself."""
     return sum(
         not any(metric.statistics([text], Prediction(texts=[text]), _TASK)[0, 0] for text in target)

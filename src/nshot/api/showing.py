@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nshot.core import ASSISTANT, SYSTEM, Conversation, DataError, Example, Message, TokenisedText, as_conversation
+from nshot.core import ASSISTANT, Conversation, DataError, Example, TokenisedText, as_conversation, without_middle
+from nshot.training.writing import instructed
 
 if TYPE_CHECKING:
     from nshot.data.reading import Source
@@ -82,8 +83,7 @@ def first_example(source: Source, model: KnowsTokens | None = None, name: str | 
     if not len(source.dataset):
         return _piece(source, model, name)
     row = int(source.positions[0])
-    before = (Message(SYSTEM, source.task.instruction),) if source.task.instruction else ()
-    asked = as_conversation(source.dataset.examples[0], before)
+    asked = as_conversation(source.dataset.examples[0], instructed(source.task))
     answer: str = source.dataset.labelled_targets()[0][0]
     if model is None:
         return ShownExample(row, tuple(_turns(asked, answer)))
@@ -99,23 +99,19 @@ def _piece(source: Source, model: KnowsTokens | None, name: str | None) -> Shown
         return None
     row, piece = int(source.unlabelled_positions[0]), source.unlabelled.examples[0]
     if model is None or not isinstance(piece, str):
-        return ShownExample(row, (Part(_shortened(str(piece)), is_learnt=True),))
+        return ShownExample(row, (Part(_shown(str(piece)), is_learnt=True),))
     text = model.plain_texts([piece])[0]
     return ShownExample(row, tuple(_parts(text, model)), name, len(text))
 
 
 def _turns(asked: Conversation, answer: str) -> Iterator[Part]:
     """Yield what is said with who says it; only the answer is learnt."""
-    from nshot.data.conversations import as_text
-
     if asked.tools:
-        yield Part(_shortened(as_text(Conversation((), asked.tools)) + "\n"), is_learnt=False)
-    for message in asked.messages:
-        said = as_text(Conversation((message,)))
-        lead = "" if said.startswith(f"{message.role}: ") else f"{message.role}: "
-        yield Part(_shortened(f"{lead}{said}") + "\n", is_learnt=False)
+        yield Part(_shown(Conversation((), asked.tools).as_text() + "\n"), is_learnt=False)
+    for turn in asked.messages:
+        yield Part(_shown(f"{turn.role}: {turn.said}") + "\n", is_learnt=False)
     yield Part(f"{ASSISTANT}: ", is_learnt=False)
-    yield Part(_shortened(answer), is_learnt=True)
+    yield Part(_shown(answer), is_learnt=True)
 
 
 def _parts(text: TokenisedText, model: KnowsTokens) -> Iterator[Part]:
@@ -125,12 +121,9 @@ def _parts(text: TokenisedText, model: KnowsTokens) -> Iterator[Part]:
         done += len(list(tokens))
         whole = model.decoded(text.ids[:done])
         # A token can be written differently at the beginning of a text, so parts are what the text grows by.
-        yield Part(_shortened(whole.removeprefix(before)), is_learnt)
+        yield Part(_shown(whole.removeprefix(before)), is_learnt)
         before = whole
 
 
-def _shortened(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    half = MOST_CHARACTERS // 2
-    return f"{text[:half]} [... {len(text) - 2 * half:,} characters left out ...] {text[-half:]}"
+def _shown(text: str) -> str:
+    return without_middle(text, MOST_CHARACTERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from nshot import bundle, methods, serving
@@ -10,18 +9,21 @@ from nshot.backbones import open_backbone
 from nshot.backbones.remote_options import RemoteAccess
 from nshot.bundle.manifest import MANIFEST
 from nshot.core import Backbone, BackboneRef, Dataset, FitContext, OptionError, Task, TaskKind
+from nshot.study.options import ComputingOptions
 
 
-def opens(
-    *, precision: str, device: str, threads: int | None, remote: RemoteAccess | None
-) -> Callable[[BackboneRef], Backbone]:
-    """Return what opens pre-trained models.
+def open_writer(model: str, options: ComputingOptions, remote: RemoteAccess | None) -> serving.Served:
+    """Return a model that writes, under the name that people know it by.
 
     Args:
-        precision: Number format of the network.
-        device: Where it runs.
-        threads: Processor threads; None: all.
+        model: Folder of a saved model; or a folder, hub id or address of a pre-trained one, which is taken as it is.
+        options: How it computes.
         remote: What is allowed of models behind an address; None: there may be none.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+        OptionError: It is behind an address, and may not be.
+        UnsupportedError: It does not write.
     """
 
     def opened(ref: BackboneRef) -> Backbone:
@@ -30,22 +32,10 @@ def opens(
                 f"{ref.name} is behind an address already, and only models of this machine are offered. Point the "
                 "programs that ask to that address, or name a local model."
             )
-        return open_backbone(ref, precision=precision, device=device, threads=threads, remote=remote)
+        return open_backbone(
+            ref, precision=options.precision, device=options.device, threads=options.threads, remote=remote
+        )
 
-    return opened
-
-
-def open_writer(model: str, opened: Callable[[BackboneRef], Backbone]) -> serving.Served:
-    """Return a model that writes, under the name that people know it by.
-
-    Args:
-        model: Folder of a saved model; or a folder, hub id or address of a pre-trained one, which is taken as it is.
-        opened: Opens pre-trained models.
-
-    Raises:
-        ModelError: There is no such model, or it is damaged.
-        UnsupportedError: It does not write.
-    """
     folder = Path(model).expanduser()
     if (folder / MANIFEST).is_file():
         found = bundle.load(folder, opened)

@@ -21,9 +21,9 @@ from nshot.backbones.prompt_cache import PromptCache
 from nshot.core import (
     Ability,
     BackboneRef,
-    DataError,
     Decoding,
     Example,
+    ExampleError,
     Message,
     Progress,
     TokenisedText,
@@ -330,9 +330,10 @@ class CausalLM:
         for row, rest in enumerate(prompts.rests):
             size = prompts.size(row)
             if self.longest is not None and size >= self.longest:
-                raise DataError(
-                    f"Example {row + 1} has {size:,} tokens, and {self._name} takes {self.longest:,}, answer "
-                    "included. Shorten it, or show fewer examples before it."
+                raise ExampleError(
+                    row,
+                    f" has {size:,} tokens, and {self._name} takes {self.longest:,}, answer included. Shorten it, or "
+                    "show fewer examples before it.",
                 )
             limit = min(decoding.max_new_tokens, self.longest - size) if self.longest else decoding.max_new_tokens
             drawn = draws(decoding, [*prompts.before(row), *rest], limit)
@@ -435,9 +436,10 @@ class CausalLM:
 
     def _refuse_too_long(self, row: int, size: int) -> None:
         if self.longest is not None and size > self.longest:
-            raise DataError(
-                f"Example {row + 1} has {size:,} tokens with its answer, and {self._name} takes "
-                f"{self.longest:,}. Shorten it, or show fewer examples before it."
+            raise ExampleError(
+                row,
+                f" has {size:,} tokens with its answer, and {self._name} takes {self.longest:,}. Shorten it, or show "
+                "fewer examples before it.",
             )
 
 

@@ -22,6 +22,7 @@ from nshot.core import (
     Conversation,
     DataError,
     Example,
+    ExampleError,
     Message,
     ModelError,
     TokenisedText,
@@ -288,14 +289,13 @@ class ChatFormat:
 
     def _text(self, example: Example, before: Sequence[Message], row: int) -> str:
         if not isinstance(example, str | Conversation):
-            raise DataError(
-                f"Example {row + 1} is of type {type(example).__name__}. "
-                "A language model takes texts and conversations."
+            raise ExampleError(
+                row, f" is of type {type(example).__name__}. A language model takes texts and conversations."
             )
         try:
             return self.prompt(as_conversation(example, before))
         except DataError as error:
-            raise DataError(f"Example {row + 1}: {error}") from None
+            raise ExampleError(row, f": {error}") from None
 
     def _shared_text(self, before: Sequence[Message]) -> str:
         """Return what every prompt with these turns begins with, up to where the tokens of the rest stand alone."""
@@ -340,10 +340,10 @@ class ChatFormat:
             begins = text[: _common(asked, text)]
             start = text.find(said, len(begins))
             if start < 0 or text[len(begins) : start].strip():
-                raise DataError(
-                    f"Example {row + 1}: the chat template of {self._settings.folder.name} does not show answer "
-                    f"{position + 1} of the conversation as it was given, so it cannot be learnt. "
-                    "Learn from the last answers only."
+                raise ExampleError(
+                    row,
+                    f": the chat template of {self._settings.folder.name} does not show answer {position + 1} of the "
+                    "conversation as it was given, so it cannot be learnt. Learn from the last answers only.",
                 )
             end = start + len(said)
             ends = text.find(end_of_turn, end) if end_of_turn else -1

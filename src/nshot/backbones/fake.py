@@ -35,6 +35,7 @@ from nshot.core import (
     DataError,
     Decoding,
     Example,
+    ExampleError,
     Message,
     ModelError,
     PrefixShape,
@@ -310,9 +311,10 @@ class FakeGenerator:
         """
         for position, size in enumerate(self.prompt_tokens(examples, before=before)):
             if size >= self.longest:
-                raise DataError(
-                    f"Example {position + 1} has {size} tokens, and {self.ref.name} takes {self.longest}, answer "
-                    "included. Shorten it, or show fewer examples before it."
+                raise ExampleError(
+                    position,
+                    f" has {size} tokens, and {self.ref.name} takes {self.longest}, answer included. Shorten it, or "
+                    "show fewer examples before it.",
                 )
         return [_answer(_turns(example, before), decoding) for example in examples]
 

@@ -31,6 +31,7 @@ from nshot.core import (
     DataError,
     Decoding,
     Example,
+    ExampleError,
     Interrupted,
     Message,
     MissingExtraError,
@@ -146,7 +147,7 @@ class RemoteLlm:
             try:
                 return self._ask(questions[position])
             except DataError as error:
-                raise DataError(f"Example {position + 1}: {error}") from None
+                raise ExampleError(position, f": {error}") from None
 
         answers = dict(zip(first, self._in_order(ask, list(first.values())), strict=True))
         return [answers[question.key] for question in questions]
@@ -416,7 +417,14 @@ class RemoteLlm:
 
     def _problem(self, error: Exception) -> NshotError:
         variable = self.endpoint.key_variable(self._access.api_key_env)
-        return problem(error, self.endpoint, variable, self._access.timeout_seconds, self._names)
+        return problem(
+            error,
+            self.endpoint,
+            variable,
+            self._access.timeout_seconds,
+            self._names,
+            is_recorded=self._access.record is not None,
+        )
 
     def _names(self) -> list[str]:
         """Return the names of the endpoint's models, for a message; none where it does not tell."""

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nshot.backbones.remote_endpoint import Endpoint
-from nshot.core import DataError, ModelError, NshotError, closest
+from nshot.core import DataError, ModelError, NshotError, closest, listed, shortened
 
 if TYPE_CHECKING:
     import openai
 
 _SHOWN_LETTERS = 200
-_SHOWN_MODELS = 12
 _TOO_LONG = ("context length", "context_length", "maximum context", "context window", "context size", "too long")
 _NOTHING_LOST = "What was answered is kept; the same command asks only for what is missing."
 _WITHHELD = ("content_filter", "content_policy_violation", "content_policy")
@@ -34,6 +33,8 @@ def problem(
     key_variable: str | None,
     timeout_seconds: float,
     names: Callable[[], list[str]],
+    *,
+    is_recorded: bool,
 ) -> NshotError:
     """Return what an error of the openai package means.
 
@@ -43,22 +44,22 @@ def problem(
         key_variable: Where the key came from; None: none was sent.
         timeout_seconds: How long an answer could take.
         names: Returns the models that the endpoint has.
+        is_recorded: Whether the answers so far are in a file, so that the same command goes on.
     """
     import openai
 
+    kept = f" {_NOTHING_LOST}" if is_recorded else ""
     if isinstance(error, openai.APITimeoutError):
-        return ModelError(
-            f"{endpoint.host} did not answer within {timeout_seconds:g} s, tried several times. {_NOTHING_LOST}"
-        )
+        return ModelError(f"{endpoint.host} did not answer within {timeout_seconds:g} s, tried several times.{kept}")
     if isinstance(error, openai.APIStatusError):
-        return _of_status(error, endpoint, key_variable, names)
+        return _of_status(error, endpoint, key_variable, names, kept)
     if isinstance(error, openai.APIConnectionError):
         return ModelError(
-            f"{endpoint.address} cannot be reached ({_innermost(error)}). Start the server or correct the address. "
-            f"{_NOTHING_LOST}"
+            f"{endpoint.address} cannot be reached ({_innermost(error)}). Start the server or correct the address."
+            f"{kept}"
         )
     if isinstance(error, openai.APIError):  # told inside a stream that had begun well
-        return ModelError(f"{endpoint.host} ended an answer with an error: {_short(error.message)}")
+        return ModelError(f"{endpoint.host} ended an answer with an error: {_shown(error.message)}")
     return no_answer(endpoint, str(error))
 
 
@@ -70,7 +71,7 @@ def no_answer(endpoint: Endpoint, found: str) -> ModelError:
         found: What came.
     """
     return ModelError(
-        f"{endpoint.address} did not answer as OpenAI's protocol says. Its answer begins: {_short(found)!r}. "
+        f"{endpoint.address} did not answer as OpenAI's protocol says. Its answer begins: {_shown(found)!r}. "
         "Check the address, which usually ends in /v1."
     )
 
@@ -89,9 +90,13 @@ def seconds_to_wait(error: openai.RateLimitError) -> float | None:
 
 
 def _of_status(
-    error: openai.APIStatusError, endpoint: Endpoint, key_variable: str | None, names: Callable[[], list[str]]
+    error: openai.APIStatusError,
+    endpoint: Endpoint,
+    key_variable: str | None,
+    names: Callable[[], list[str]],
+    kept: str,
 ) -> NshotError:
-    status, told = error.status_code, _short(_told(error))
+    status, told = error.status_code, _sentence(_shown(_told(error)))
     if status in {401, 403}:
         return ModelError(_refused_key(endpoint, key_variable, told))
     if status == 404:
@@ -99,11 +104,11 @@ def _of_status(
     if status == 429:
         return ModelError(
             f"{endpoint.host} lets no more requests through (429): {told} Wait, check the limits of your account, or "
-            f"ask more slowly: --requests-per-minute N. {_NOTHING_LOST}"
+            f"ask more slowly: --requests-per-minute N.{kept}"
         )
     if status in {400, 413, 422}:
         return _of_request(error, endpoint, told)
-    return ModelError(f"{endpoint.host} failed ({status}), tried several times: {told} {_NOTHING_LOST}")
+    return ModelError(f"{endpoint.host} failed ({status}), tried several times: {told}{kept}")
 
 
 def _of_request(error: openai.APIStatusError, endpoint: Endpoint, told: str) -> NshotError:
@@ -130,11 +135,7 @@ def _refused_key(endpoint: Endpoint, key_variable: str | None, told: str) -> str
 def _unknown(endpoint: Endpoint, names: list[str], told: str) -> str:
     if not names or endpoint.model in names:
         return f"{endpoint.address} has nothing for {endpoint.model} (404): {told} Check the address and the name."
-    more = ", ..." if len(names) > _SHOWN_MODELS else ""
-    return (
-        f"{endpoint.host} has no model '{endpoint.model}'.{closest(endpoint.model, names)} "
-        f"It has: {', '.join(names[:_SHOWN_MODELS])}{more}."
-    )
+    return f"{endpoint.host} has no model '{endpoint.model}'.{closest(endpoint.model, names)} It has: {listed(names)}."
 
 
 def _told(error: openai.APIStatusError) -> str:
@@ -151,9 +152,13 @@ def _innermost(error: BaseException) -> str:
         if inner is None:
             break
         error = inner
-    return _short(str(error)) or type(error).__name__
+    return _shown(str(error)) or type(error).__name__
 
 
-def _short(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _SHOWN_LETTERS else plain[:_SHOWN_LETTERS] + " ..."
+def _shown(text: str) -> str:
+    return shortened(text, _SHOWN_LETTERS)
+
+
+def _sentence(text: str) -> str:
+    """Return what an endpoint said so that another sentence can follow."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

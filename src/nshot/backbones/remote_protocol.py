@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from nshot.core import ASSISTANT, TOOL, Conversation, ModelError
+from nshot.core import ASSISTANT, TOOL, Conversation, Message, ModelError, tool_call
 
 _LETTERS_PER_TOKEN = 4
 """English text in the usual vocabularies; used where nobody can count."""
@@ -42,19 +41,14 @@ def _sent_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return {**call, "function": function}
 
 
-def _said_call(call: Mapping[str, Any]) -> str:
-    """Return a call that a model makes as the text that it stands for in answers: name and arguments, as json."""
-    function = call.get("function")
-    function = function if isinstance(function, Mapping) else {}
-    arguments = function.get("arguments")
-    with suppress(ValueError):  # what is no json is said as it was written
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-    return json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False)
-
-
 def tools(conversation: Conversation) -> dict[str, Any]:
     """Return the parameter with the functions that may be called; empty where there are none."""
     return {"tools": [dict(tool) for tool in conversation.tools]} if conversation.tools else {}
+
+
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a text has."""
+    return math.ceil(len(text) / _LETTERS_PER_TOKEN)
 
 
 def foreseen_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -82,8 +76,8 @@ class _Said(BaseModel):
 
     def text(self) -> str:
         """Return what the model said; calls of tools are json, one a line."""
-        said = (self.content or self.refusal or "").strip() if self.tool_calls else self.content or self.refusal
-        return "\n".join(part for part in (said, *map(_said_call, self.tool_calls or ())) if part)
+        said = self.content or self.refusal or ""
+        return Message(ASSISTANT, said, tuple(map(tool_call, self.tool_calls))).said if self.tool_calls else said
 
 
 class _Choice(BaseModel):
@@ -110,7 +104,7 @@ class Completion(BaseModel):
     def tokens(self, foreseen_in: int) -> tuple[int, int]:
         """Return how many tokens were read and written, estimated where the endpoint does not say."""
         if self.usage is None:
-            return foreseen_in, math.ceil(len(self.choices[0].message.text()) / _LETTERS_PER_TOKEN)
+            return foreseen_in, estimated_tokens(self.choices[0].message.text())
         return self.usage.prompt_tokens, self.usage.completion_tokens
 
     def prompt_likelihoods(self) -> list[float]:
@@ -169,7 +163,7 @@ class Streamed:
                 if piece:
                     self.text += piece
                     if not self._told:
-                        self.tokens_out = math.ceil(len(self.text) / _LETTERS_PER_TOKEN)
+                        self.tokens_out = estimated_tokens(self.text)
                     yield piece
         if self.finish_reason is None:
             raise ModelError("The answer ended in the middle: the connection was closed. Ask again.")

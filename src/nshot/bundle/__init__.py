@@ -13,13 +13,14 @@
       training.html          how the training went, for people; not read back; absent where nothing was trained
 """
 
-from nshot.bundle.agreement import Agreement
+from nshot.bundle.agreement import READ_BACK, Agreement
 from nshot.bundle.loading import Bundle, load, read_manifest
 from nshot.bundle.manifest import TRAINING, BundleInfo, Manifest, MeasuredScore
 from nshot.bundle.round_trip import check_round_trip, verify
 from nshot.bundle.saving import require_writable, save
 
 __all__ = [
+    "READ_BACK",
     "TRAINING",
     "Agreement",
     "Bundle",

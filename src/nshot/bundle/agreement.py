@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from nshot.core import Computes, Conversation, Decoding, Example, ModelError
+from nshot.core import Computes, Conversation, Decoding, Example, ModelError, shortened
 
 SHORT = Decoding(max_new_tokens=32)
 """How answers are written to compare them: a wrong weight or template shows in the first words."""
+READ_BACK = 3
+"""So many examples are asked of a saved model that is opened again, to see that it answers like the fitted one."""
 _MOST_DIFFERENCE = {"fp32": 1e-3, "bf16": 0.1}
 _SHOWN = 60
 
@@ -103,5 +105,4 @@ def _asked(example: Example) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "…")
+    return repr(shortened(text, _SHOWN))

@@ -29,30 +29,30 @@ _RESET, _EXIT = "/reset", "/exit"
 
 @click.command(epilog=_EPILOG)
 @click.argument("model")
-@flags(api.TalkOptions)
+@flags(api.ChatOptions)
 @click.option("--quiet", "-q", is_flag=True, help="Show the answers only.")
 def command(model: str, quiet: bool, **values: Any) -> None:
     """Talk to MODEL: a saved model that writes, or a pre-trained language model as it is.
 
     Standard input that is no terminal is answered line by line, as one conversation.
     """
-    talk = api.talk(model, options=given(values))
+    chat = api.chat(model, options=given(values))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # what is no text in this encoding is asked as well as it can be
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _at_a_terminal(talk, quiet=quiet)
+        _at_a_terminal(chat, quiet=quiet)
     else:
-        _through_a_pipe(talk, quiet=quiet)
+        _through_a_pipe(chat, quiet=quiet)
 
 
-def _at_a_terminal(talk: api.Talk, *, quiet: bool) -> None:
+def _at_a_terminal(chat: api.Chat, *, quiet: bool) -> None:
     import contextlib
 
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - gives `input` its history and its keys
     if not quiet:
         click.echo(
-            f"Talking to {talk.name}. /reset forgets what was said, /exit or Ctrl-D ends, Ctrl-C stops an answer."
+            f"Talking to {chat.name}. /reset forgets what was said, /exit or Ctrl-D ends, Ctrl-C stops an answer."
         )
     while True:
         try:
@@ -66,34 +66,34 @@ def _at_a_terminal(talk: api.Talk, *, quiet: bool) -> None:
         if line == _EXIT:
             return
         if line == _RESET:
-            talk.reset()
+            chat.reset()
             click.echo("Forgotten.")
         elif line:
             try:
-                _answer(talk, line, quiet=quiet)
+                _answer(chat, line, quiet=quiet)
             except KeyboardInterrupt:
                 click.echo("  (stopped)")
             except NshotError as error:
                 click.echo(f"\n{error}", err=True)
 
 
-def _through_a_pipe(talk: api.Talk, *, quiet: bool) -> None:
+def _through_a_pipe(chat: api.Chat, *, quiet: bool) -> None:
     for line in map(str.strip, sys.stdin):
         if line == _EXIT:
             return
         if line == _RESET:
-            talk.reset()
+            chat.reset()
         elif line:
-            _answer(talk, line, quiet=quiet)
+            _answer(chat, line, quiet=quiet)
 
 
-def _answer(talk: api.Talk, line: str, *, quiet: bool) -> None:
-    pieces = talk.say(line)
+def _answer(chat: api.Chat, line: str, *, quiet: bool) -> None:
+    pieces = chat.say(line)
     try:
         for number, piece in enumerate(pieces):
-            if number == 0 and talk.left_out and not quiet:
+            if number == 0 and chat.left_out and not quiet:
                 click.echo(
-                    f"(The conversation is longer than {talk.name} takes in: its oldest {talk.left_out} messages are "
+                    f"(The conversation is longer than {chat.name} takes in: its oldest {chat.left_out} messages are "
                     "forgotten.)",
                     err=True,
                 )

@@ -14,8 +14,9 @@ from nshot import api
 from nshot.api.showing import ShownExample
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
-from nshot.core import CheckFailedError, TaskKind
+from nshot.core import CheckFailedError, TaskKind, counted
 from nshot.data.options import ReadOptions
+from nshot.evaluation.checks.facts import MOST_ROWS
 
 _STYLES = {"note": "dim", "issue": "yellow", "error": "bold red"}
 _EPILOG = """\b
@@ -60,12 +61,14 @@ def command(
                 console.print(Text(f"  {finding.advice}", style="dim"))
             if finding.rows:
                 shown = ", ".join(f"{row + 1:,}" for row in finding.rows[:12])
-                more = f" and {len(finding.rows) - 12:,} more" if len(finding.rows) > 12 else ""
+                # A finding names so many rows at most; how many there are stands in its explanation.
+                rest = f"{len(finding.rows) - 12:,} " if len(finding.rows) < MOST_ROWS else ""
+                more = f" and {rest}more" if len(finding.rows) > 12 else ""
                 console.print(Text(f"  Rows: {shown}{more}", style="dim"))
         issues = sum(finding.severity.value != "note" for finding in found.checks)
         writes = found.task.kind is TaskKind.GENERATE
-        answers = f"{found.n_labelled:,} answers" if writes else f"{len(found.task.labels):,} labels"
-        console.print(f"{found.rows:,} rows, {answers}: {issues or 'no'} issue{'s' * (issues != 1)}.")
+        answers = counted(found.n_labelled, "answer") if writes else counted(len(found.task.labels), "label")
+        console.print(f"{counted(found.rows, 'row')}, {answers}: {issues or 'no'} issue{'s' * (issues != 1)}.")
     if strict and any(finding.severity.value != "note" for finding in found.checks):
         raise CheckFailedError("The data has issues, and --strict was given.")
 

@@ -33,12 +33,19 @@ def flags(*specs: type[Spec], without: Sequence[str] = ()) -> Callable[[Command]
 
     def decorate(command: Command) -> Command:
         for spec in reversed(specs):
-            for name, field in reversed(spec.model_fields.items()):
+            for name in reversed(_own_first(spec)):
                 if name not in without:
-                    command = _option(name, field)(command)
+                    command = _option(name, spec.model_fields[name])(command)
         return command
 
     return decorate
+
+
+def _own_first(spec: type[Spec]) -> list[str]:
+    """Return the fields in the order of the help: those of the command itself before those that it shares."""
+    bases = [base for base in spec.__bases__ if issubclass(base, Spec)]
+    shared = [name for base in bases for name in _own_first(base)]
+    return list(dict.fromkeys([*(name for name in spec.model_fields if name not in shared), *shared]))
 
 
 def everywhere(command: Command) -> Command:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nshot.backbones.remote_options import RemoteOptions
 from nshot.cli.flags import flags, given
-from nshot.core import Interrupted, NshotError, TaskKind
+from nshot.core import ExampleError, Interrupted, NshotError, TaskKind
 from nshot.data.options import ReadOptions
 
 if TYPE_CHECKING:
     from nshot.api import Model
     from nshot.data.reading import InputBatch
-
-_WRITTEN_ROWS = 64
-"""Rows that are answered at once where answers are written: those that are finished are kept."""
 
 _EPILOG = """\b
 Examples:
@@ -39,7 +37,7 @@ Examples:
 @click.option("--all", "every_label", is_flag=True, help="Also write the probability of every label.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads; all cores unless given.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@flags(ReadOptions, without=("label", "task", "instruction", "group", "time", "labels"))
+@flags(ReadOptions, RemoteOptions, without=("label", "task", "instruction", "group", "time", "labels"))
 def command(
     model: Path, data: str, out: Path | None, every_label: bool, threads: int | None, quiet: bool, **values: Any
 ) -> None:
@@ -55,13 +53,14 @@ def command(
 
     for name, value in FEW_COMPILED_PRODUCTS.items():
         os.environ.setdefault(name, value)
-    loaded = api.load(model, threads=threads)
+    options = given(values)
+    remote = {name: options.pop(name) for name in RemoteOptions.model_fields if name in options}
+    loaded = api.load(model, threads=threads, remote=remote)
     writes = loaded.task.kind == TaskKind.GENERATE
-    reading = ReadOptions.parse(given(values))
+    reading = ReadOptions.parse(options)
     if writes:
         reading = reading.model_copy(update={"task": "generate"})
-    size = {"batch_rows": _WRITTEN_ROWS} if writes else {}
-    stream = stream_inputs(data, loaded.about.text_columns, reading, **size)
+    stream = stream_inputs(data, loaded.about.text_columns, reading, batch_rows=loaded.rows_at_once)
     done = 0
     try:
         with writing(out, stream, keeps_unfinished=writes) as writer:
@@ -76,6 +75,8 @@ def command(
             click.echo(f"\nThe {done:,} answers that were finished {where}.", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("Stopped. The same command starts over.") from None
+        if isinstance(error, ExampleError):
+            raise error.at(done + error.position) from None
         raise
     if not quiet and sys.stderr.isatty():
         click.echo(f"\r{done:,} answered" + (f", written to {out}" if out else ""), err=True)

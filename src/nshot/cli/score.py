@@ -32,7 +32,7 @@ def command(paths: tuple[str, ...], as_json: bool, quiet: bool, **values: Any) -
     """Score PREDICTIONS, texts that any system wrote, against REFERENCES: every metric with its interval and signature.
 
     With two files of predictions A B: compare them on the same inputs, and say which is better, by how much, or that
-    these outputs cannot tell.
+    these inputs cannot tell.
 
     A file has a text per line, or is jsonl, json, csv or parquet. Rows of REFERENCES may have several references: a
     list, several columns, or several rows with the same input.

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from nshot.study.watch import Unwatched, Watch
 
-_QUIET_SECONDS = 2.0
 _LINE_EVERY_SECONDS = 15.0
 
 

@@ -26,13 +26,24 @@ from nshot.core.backbone import (
 )
 from nshot.core.check import Check, Severity
 from nshot.core.context import FitContext, Progress, Track, silent, untracked
-from nshot.core.conversation import ASSISTANT, ROLES, SYSTEM, TOOL, USER, Conversation, Message, as_conversation
+from nshot.core.conversation import (
+    ASSISTANT,
+    ROLES,
+    SYSTEM,
+    TOOL,
+    USER,
+    Conversation,
+    Message,
+    as_conversation,
+    tool_call,
+)
 from nshot.core.dataset import Dataset, Example, Selection
 from nshot.core.errors import (
     CheckFailedError,
     CostLimitError,
     DataError,
     EnvironmentProblem,
+    ExampleError,
     Interrupted,
     MissingExtraError,
     ModelError,
@@ -74,6 +85,7 @@ __all__ = [
     "Embeds",
     "EnvironmentProblem",
     "Example",
+    "ExampleError",
     "Family",
     "FitContext",
     "Generates",
@@ -125,6 +137,7 @@ __all__ = [
     "listed",
     "shortened",
     "silent",
+    "tool_call",
     "untracked",
     "without_middle",
 ]

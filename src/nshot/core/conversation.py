@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,16 @@ class Message:
         if self.name is not None:
             record["name"] = self.name
         return record
+
+    @property
+    def said(self) -> str:
+        """What the turn says as one text; the call of a function is written as JSON, one call a line."""
+        functions = (call["function"] for call in self.tool_calls)
+        calls = (
+            json.dumps({"name": called.get("name"), "arguments": called.get("arguments")}, ensure_ascii=False)
+            for called in functions
+        )
+        return "\n".join(part for part in (self.content.strip(), *calls) if part)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Message:
@@ -73,6 +84,18 @@ class Conversation:
         """Return the conversation with this as what the user says next."""
         return Conversation((*self.messages, Message(USER, text)), self.tools)
 
+    def without_system(self) -> Conversation:
+        """Return what tells conversations apart: their turns without the system message and the list of tools."""
+        return Conversation(tuple(turn for turn in self.messages if turn.role != SYSTEM))
+
+    def as_text(self) -> str:
+        """Return one text for people: what is said, with who says it where there is more than one turn."""
+        turns = self.messages
+        if len(turns) == 1 and turns[0].role == USER and not self.tools:
+            return turns[0].content
+        tools = [f"tools: {json.dumps(list(self.tools), ensure_ascii=False, default=str)}"] if self.tools else []
+        return "\n".join([*tools, *(f"{turn.role}: {turn.said}" for turn in turns)])
+
     def as_json(self) -> dict[str, Any]:
         """Return the record ``{"messages": [...], "tools": [...]}``; no tools, no key."""
         record: dict[str, Any] = {"messages": [message.as_json() for message in self.messages]}
@@ -100,3 +123,25 @@ def as_conversation(example: Any, before: Sequence[Message] = ()) -> Conversatio
         earlier = tuple(message for message in before if message.role != SYSTEM)
         return Conversation((own.messages[0], *earlier, *own.messages[1:]), own.tools)
     return Conversation((*before, *own.messages), own.tools)
+
+
+def tool_call(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the call of a function in OpenAI's form, its arguments as an object, as chat templates want them.
+
+    Args:
+        record: A call of that form, or only the function's name and arguments; these may be JSON, as text or read.
+    """
+    is_whole = isinstance(record.get("function"), Mapping)
+    function = dict(record["function"] if is_whole else record)
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            read = json.loads(arguments)
+        except (ValueError, RecursionError):
+            read = None
+        if isinstance(read, dict):
+            function["arguments"] = read
+    if function.get("arguments") is None:
+        function["arguments"] = {}
+    further = {"id": record["id"]} if is_whole and record.get("id") else {}
+    return {**further, "type": "function", "function": function}

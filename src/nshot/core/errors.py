@@ -5,6 +5,7 @@
     NshotError                     anything nshot says to a person; never shown with a traceback
     ├── UsageProblem               exit code 2: the input has to change
     │   ├── DataError              a file, a column, a value
+    │   │   └── ExampleError       one of the examples that were handed over
     │   ├── OptionError            an unknown name or a value that is not allowed
     │   ├── UnsupportedError       this method cannot do this task with this backbone
     │   └── CostLimitError         the money that may be spent on a remote model does not last
@@ -38,6 +39,24 @@ class UsageProblem(NshotError):
 
 class DataError(UsageProblem):
     """A file, a column or a value is not what is needed."""
+
+
+class ExampleError(DataError):
+    """One of several examples is not what is needed; whoever knows where it comes from says so with `at`.
+
+    Attributes:
+        position: Which one, 0-based, of those that were handed over.
+        problem: What is wrong, as it goes on after "Example 4".
+    """
+
+    def __init__(self, position: int, problem: str) -> None:
+        super().__init__(f"Example {position + 1:,}{problem}")
+        self.position = position
+        self.problem = problem
+
+    def at(self, position: int) -> ExampleError:
+        """Return the same of an example that stands elsewhere for whoever is told."""
+        return ExampleError(position, self.problem)
 
 
 class OptionError(UsageProblem):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from nshot.core import ASSISTANT, SYSTEM, TOOL, USER, Conversation, DataError, Message
+from nshot.core import ASSISTANT, SYSTEM, TOOL, USER, Conversation, DataError, Message, shortened, tool_call
 from nshot.data.texts import ArrowTexts
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Form:
         if self.answer is not None and self.answer in cells:
             answers = self._answers(cells[self.answer])
         elif self.is_messages and messages and messages[-1].role == ASSISTANT:
-            said = said_in(messages.pop())
+            said = messages.pop().said
             answers = (said,) if said else ()
         system = cells.get(self.system, "") if self.system else ""
         if system.strip() and not any(message.role == SYSTEM for message in messages):
@@ -185,19 +185,23 @@ def messages_in(value: Any, where: str) -> list[Message]:
     return _named_tools([_message(record, number, where) for number, record in enumerate(value, start=1)])
 
 
-def said_in(message: Message) -> str:
-    """Return what an answer says as one text; a function call is written as JSON, one call a line."""
-    calls = [json.dumps(_bare(call), ensure_ascii=False) for call in message.tool_calls]
-    return "\n".join(part for part in (message.content.strip(), *calls) if part)
+def asked_in(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Conversation:
+    """Return the conversation that a program hands over to be answered.
 
+    Args:
+        messages: As records, such as ``{"role": "user", "content": "Hello"}``; at least one.
+        tools: The functions that may be called.
 
-def as_text(conversation: Conversation) -> str:
-    """Return a conversation as one text: what is said, with who says it where there is more than one turn."""
-    turns = conversation.messages
-    if len(turns) == 1 and turns[0].role == USER and not conversation.tools:
-        return turns[0].content
-    tools = [f"tools: {json.dumps(list(conversation.tools), ensure_ascii=False, default=str)}"]
-    return "\n".join([*(tools if conversation.tools else ()), *(f"{turn.role}: {said_in(turn)}" for turn in turns)])
+    Raises:
+        DataError: A message has no role or content, or the last one is an answer already.
+    """
+    try:
+        found = messages_in(list(messages), "messages")
+    except FormProblem as problem:
+        raise DataError(f"A conversation {problem}") from None
+    if found[-1].role == ASSISTANT:
+        raise DataError("The last message is already an answer. End the conversation with what is to be answered.")
+    return Conversation(tuple(found), tuple(tools))
 
 
 def _message(record: Any, number: int, where: str) -> Message:
@@ -274,9 +278,9 @@ def _calls_of(record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     if isinstance(written, str):
         return _calls(written)
     if written:
-        return tuple(_call(call) for call in written if isinstance(call, dict))
+        return tuple(tool_call(call) for call in written if isinstance(call, dict))
     older = record.get("function_call")
-    return (_call(older),) if isinstance(older, dict) else ()
+    return (tool_call(older),) if isinstance(older, dict) else ()
 
 
 def _calls(content: str) -> tuple[Mapping[str, Any], ...]:
@@ -288,29 +292,7 @@ def _calls(content: str) -> tuple[Mapping[str, Any], ...]:
     entries = value if isinstance(value, list) else [value]
     if not all(isinstance(entry, dict) for entry in entries):
         return ()
-    return tuple(_call(entry) for entry in entries)
-
-
-def _call(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a call in OpenAI's form, its arguments as an object where they are one, as chat templates want them."""
-    function = dict(record["function"]) if isinstance(record.get("function"), dict) else dict(record)
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            read = json.loads(arguments)
-        except (ValueError, RecursionError):
-            read = None
-        if isinstance(read, dict):
-            function["arguments"] = read
-    if function.get("arguments") is None:
-        function["arguments"] = {}
-    further = {"id": record["id"]} if isinstance(record.get("function"), dict) and record.get("id") else {}
-    return {**further, "type": "function", "function": function}
-
-
-def _bare(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = call["function"]
-    return {"name": function.get("name"), "arguments": function.get("arguments")}
+    return tuple(tool_call(entry) for entry in entries)
 
 
 def _named_tools(messages: list[Message]) -> list[Message]:
@@ -361,7 +343,7 @@ def _answers_in(value: Any, where: str) -> tuple[str, ...]:
         texts = (str(entry).strip() for entry in value if entry is not None)
         return tuple(dict.fromkeys(text for text in texts if text))
     messages = messages_in(value, where)
-    said = said_in(messages[-1]) if messages and messages[-1].role == ASSISTANT else ""
+    said = messages[-1].said if messages and messages[-1].role == ASSISTANT else ""
     return (said,) if said else ()
 
 
@@ -377,8 +359,7 @@ def _loaded(cell: str, where: str) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(repr(value), 60)
 
 
 # --- columns of them --------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 
 THRESHOLD = 0.8
-_SHINGLE = 3
 _BANDS = 14
 _ROWS = 5
 # Verifying only what the signatures find within three standard deviations (0.05 each at 70 hashes) saves most of it.

@@ -43,7 +43,3 @@ class ReadOptions(FormatOptions):
     """Column with the time of each row: numbers or ISO dates."""
     labels: Path | None = None
     """TOML file with a line per label, label = "what it means"; gives names to labels such as 0 and 1."""
-    encoding: str | None = None
-    """Encoding of the file, such as utf-8, cp1252 or shift_jis."""
-    delimiter: Annotated[str | None, Field(max_length=3)] = None
-    """Character between the columns; tab or \\t for a tabulator."""

@@ -12,15 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from nshot.core import ASSISTANT, DataError, Message, counted, listed, shortened
-from nshot.data.conversations import FormProblem, messages_in, said_in
-from nshot.data.options import ReadOptions, as_names
+from nshot.data.conversations import FormProblem, messages_in
+from nshot.data.options import FormatOptions, ReadOptions, as_names
 from nshot.data.reading import no_column
 from nshot.data.recognition import is_named
 from nshot.data.texts import ArrowTexts
-from nshot.spec import Spec
 
 if TYPE_CHECKING:
     from nshot.data import tables
@@ -38,7 +37,7 @@ OUTPUT_NAMES = (
 _NESTED_TEXT = ("choices", "message", "content", "text", "value", "generated_text", "body", "response", "output")
 
 
-class OutputOptions(Spec):
+class OutputOptions(FormatOptions):
     """How to read outputs and references; everything left out is recognised."""
 
     prediction: str | None = None
@@ -50,10 +49,6 @@ class OutputOptions(Spec):
     input are one input with several references."""
     group: str | None = None
     """Column in the file of references whose equal values count as one observation (a document, a person)."""
-    encoding: str | None = None
-    """Encoding of the files, such as utf-8, cp1252 or latin-1."""
-    delimiter: Annotated[str | None, Field(max_length=3)] = None
-    """Character between the columns; tab or \\t for a tabulator."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +260,7 @@ def _last_answer(value: list[Any], table: Table, row: int) -> str:
             f"Row {row + 1:,} of {table.name} has messages that do not end with an answer of the assistant. "
             "The last message is what is scored."
         )
-    return said_in(messages[-1])
+    return messages[-1].said
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------

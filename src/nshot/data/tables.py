@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
 
 import pyarrow as pa
 
-from nshot.core import DataError, closest
+from nshot.core import DataError, closest, shortened
 from nshot.data import encoding as encodings
 from nshot.data.options import ReadOptions
 from nshot.data.recognition import is_usual_name
@@ -344,7 +344,7 @@ def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequ
     if len(records) > 1 and _is_data(records):
         raise DataError(
             f"The first row of {text.name} looks like data, not like column names: "
-            f"{', '.join(repr(_short(column)) for column in columns)}. Add a header line such as text,label."
+            f"{', '.join(repr(shortened(column, 40)) for column in columns)}. Add a header line such as text,label."
         )
     separator = delimiter or "\x1f"
     # A cell that opens a quote and never closes it swallows rows; such files are written without quoting.
@@ -355,10 +355,6 @@ def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequ
 
     kind = "tsv" if delimiter == "\t" else "csv"
     return Opened(text.name, kind, columns, batches, text.encoding.name, delimiter)
-
-
-def _short(value: str) -> str:
-    return value if len(value) <= 40 else value[:37] + "..."
 
 
 def _names_columns(record: Sequence[str], expected: Sequence[str]) -> bool:
@@ -440,7 +436,7 @@ def _refuse_csv(
             "around it; another delimiter is named by --delimiter."
         ) from None
     reason = str(error).removeprefix("CSV parse error: ").split("\n")[0]
-    raise DataError(f"{text.name} cannot be read as csv with delimiter '{shown}': {_short_reason(reason)}") from None
+    raise DataError(f"{text.name} cannot be read as csv with delimiter '{shown}': {shortened(reason, 200)}") from None
 
 
 def _first_ragged(text: _TextFile, width: int, delimiter: str, quoted: bool) -> tuple[int, int] | None:
@@ -456,10 +452,6 @@ def _first_ragged(text: _TextFile, width: int, delimiter: str, quoted: bool) -> 
         except csv.Error:
             return None  # a cell beyond what Python's module takes: Arrow's own words have to do
     return None
-
-
-def _short_reason(reason: str) -> str:
-    return reason if len(reason) <= 200 else reason[:197] + "..."
 
 
 def _open_running_text(text: _TextFile) -> Opened:
@@ -534,12 +526,12 @@ def _json_lines(name: str, lines: Iterator[str]) -> Iterator[Mapping[str, Any]]:
         except (ValueError, RecursionError) as error:
             reason = str(error).split(":")[0] if isinstance(error, json.JSONDecodeError) else "too deeply nested"
             raise DataError(
-                f"Line {number} of {name} is not valid JSON ({reason}): {_short(stripped)!r}. "
+                f"Line {number} of {name} is not valid JSON ({reason}): {shortened(stripped, 40)!r}. "
                 'Expected one object per line, such as {"text": "...", "label": "..."}.'
             ) from None
         if not isinstance(row, dict):
             raise DataError(
-                f"Line {number} of {name} is not a JSON object: {_short(stripped)!r}. "
+                f"Line {number} of {name} is not a JSON object: {shortened(stripped, 40)!r}. "
                 'Expected one object per line, such as {"text": "...", "label": "..."}.'
             )
         yield row
@@ -635,7 +627,7 @@ def _open_parquet(path: Path) -> Opened:
         try:
             return parquet.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{path.name} is not a readable parquet file: {_short_reason(str(error))}") from None
+            raise DataError(f"{path.name} is not a readable parquet file: {shortened(str(error), 200)}") from None
 
     with opened() as file:
         schema = file.schema_arrow
@@ -646,7 +638,7 @@ def _open_parquet(path: Path) -> Opened:
                 for batch in file.iter_batches(batch_size=rows):
                     yield dict(zip(batch.schema.names, batch.columns, strict=True))
             except (pa.ArrowInvalid, OSError) as error:
-                raise DataError(f"{path.name} is damaged: {_short_reason(str(error))}") from None
+                raise DataError(f"{path.name} is damaged: {shortened(str(error), 200)}") from None
 
     types = dict(zip(schema.names, schema.types, strict=True))
     return Opened(path.name, "parquet", _header(schema.names, path.name), batches, types=types)

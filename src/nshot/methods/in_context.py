@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from nshot.core import (
     Dataset,
     Decoding,
     Example,
+    ExampleError,
     Family,
     FitContext,
     Message,
@@ -168,12 +170,11 @@ class InContext(WritingOptions, Method):
     def _nearness(self, inputs: Sequence[Example], classes: Sequence[str] | None, context: FitContext) -> Nearness:
         import numpy as np
 
-        from nshot.training import frozen, prompting
-        from nshot.training.rowwise import normalised
+        from nshot.training import frozen
+        from nshot.training.prompting import unit_vectors
 
         encoder = frozen.encoder(context.open(BackboneRef(self.encoder)))
-        texts = [prompting.newest_first(example) for example in inputs]
-        vectors = normalised(frozen.embed(encoder, texts)).astype(np.float32)
+        vectors = unit_vectors(encoder, inputs).astype(np.float32)
         return Nearness(encoder, vectors, None if classes is None else frozen.numbered(classes)[1])
 
     def _predictor(self, task: Task, model: Decoder, examples: Examples, state: State) -> Predictor:
@@ -201,11 +202,10 @@ class Nearness:
         """Yield for each example the labelled inputs, the most wanted first, and their cosines, shape (n,)."""
         import numpy as np
 
-        from nshot.training import frozen, prompting
-        from nshot.training.rowwise import normalised, products
+        from nshot.training.prompting import unit_vectors
+        from nshot.training.rowwise import products
 
-        asked = normalised(frozen.embed(self.encoder, [prompting.newest_first(example) for example in examples]))
-        for vector in asked:
+        for vector in unit_vectors(self.encoder, examples):
             cosines = products(vector[None], self.vectors)[0]
             yield _in_turns(np.argsort(-cosines, kind="stable").tolist(), self.codes), cosines
 
@@ -275,7 +275,8 @@ class ShownWriter:
         """Return a text per example, and whether it ended by itself."""
         written: dict[int, Written] = {}
         for asked in self._asked(examples, self._usual(examples)):
-            answers = self.model.generate(asked.examples, self.decoding, before=asked.before)
+            with asked.told_apart():
+                answers = self.model.generate(asked.examples, self.decoding, before=asked.before)
             written.update(zip(asked.positions, answers, strict=True))
         every = [written[position] for position in range(len(examples))]
         return Prediction(texts=[answer.text for answer in every], stopped=[answer.stopped for answer in every])
@@ -295,7 +296,8 @@ class ShownWriter:
         free = [max(usual, size + 1) for usual, size in zip(self._usual(examples), sizes, strict=True)]
         for asked in self._asked(examples, free):
             own = [answers[position] for position in asked.positions]
-            found[list(asked.positions)] = self.model.likelihoods(asked.examples, own, before=asked.before)
+            with asked.told_apart():
+                found[list(asked.positions)] = self.model.likelihoods(asked.examples, own, before=asked.before)
         return found
 
     def stream(self, example: Example, decoding: Decoding) -> Iterator[str]:
@@ -344,6 +346,18 @@ class _Asked:
     positions: Sequence[int]
     examples: Sequence[Example]
     before: tuple[Message, ...]
+
+    @contextmanager
+    def told_apart(self) -> Iterator[None]:
+        """Name an example that is refused inside by where it stands among all of them.
+
+        Raises:
+            ExampleError: As the model, of another position.
+        """
+        try:
+            yield
+        except ExampleError as error:
+            raise error.at(self.positions[error.position]) from None
 
 
 @dataclass(frozen=True)

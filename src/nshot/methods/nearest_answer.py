@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
 _FILE = "answers.json"
+_BLOCK = 1_024
+"""So many examples are looked up at once."""
 
 
 class NearestAnswer(Method):
@@ -60,11 +62,12 @@ class NearestAnswer(Method):
         import numpy as np
 
         from nshot.training import frozen
+        from nshot.training.prompting import unit_vectors
 
         self.require(task, train, backbone)
         encoder = frozen.encoder(context.open(BackboneRef(self.encoder)))
         answers = tuple(target[0] for target in train.labelled_targets())
-        return AnsweredInputs(encoder, _vectors(encoder, train.examples).astype(np.float32), answers)
+        return AnsweredInputs(encoder, unit_vectors(encoder, train.examples).astype(np.float32), answers)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved answers; see `Method.restore`."""
@@ -84,11 +87,12 @@ class AnsweredInputs:
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return the answer of the nearest labelled input, for each example."""
+        from nshot.training.prompting import unit_vectors
         from nshot.training.rowwise import products
 
         texts: list[str] = []
         for start in range(0, len(examples), _BLOCK):
-            asked = _vectors(self.encoder, examples[start : start + _BLOCK])
+            asked = unit_vectors(self.encoder, examples[start : start + _BLOCK])
             texts += [self.answers[i] for i in products(asked, self.vectors).argmax(axis=1)]
         return Prediction(texts=texts, stopped=[True] * len(texts))
 
@@ -96,15 +100,3 @@ class AnsweredInputs:
         """Return vectors, answers and the reference of the encoder."""
         answers = json.dumps(self.answers).encode()
         return State({"encoder": self.encoder.ref.as_json()}, {"vectors": self.vectors}, {_FILE: answers})
-
-
-_BLOCK = 1_024
-"""So many examples are looked up at once."""
-
-
-def _vectors(encoder: Encoder, examples: Sequence[Example]) -> Array:
-    from nshot.training import frozen
-    from nshot.training.prompting import newest_first
-    from nshot.training.rowwise import normalised
-
-    return normalised(frozen.embed(encoder, [newest_first(example) for example in examples]))

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nshot.core import DataError, OptionError, closest
+from nshot.core import DataError, OptionError, closest, shortened
 from nshot.metrics.generate.texts import KINDS, one_number
 from nshot.metrics.metric import Metric
 
@@ -92,7 +92,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Callable[[str, tuple[st
             number = float(found)
             if math.isfinite(number):
                 return number
-        shown = f"{found!r}"[:_SHOWN]
+        shown = shortened(repr(found), _SHOWN)
         raise DataError(
             f"The metric '{name}' must return a finite number for every text. Got {shown} ({type(found).__name__}) "
             f"instead, for the text {_short(text)}."
@@ -162,7 +162,7 @@ def _said(error: BaseException) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+    return shortened(repr(text), _SHOWN)
 
 
 def _fingerprint(module: ModuleType) -> str:

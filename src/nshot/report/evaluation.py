@@ -7,10 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from nshot.report import wording
-from nshot.report.record import LONGEST_SENTENCE, printable
+from nshot.report.console import say, scores_table, text
 
 _MOST_LABELS = 6
 _MOST_CONFUSIONS = 4
@@ -30,30 +29,18 @@ def render(record: Mapping[str, Any], console: Console) -> None:
     """
     models = record["models"]
     for words in warnings(record):
-        _say(console, words, "bold yellow")
-    _say(console, rows(record))
+        say(console, words, "bold yellow")
+    say(console, rows(record))
     for position, model in enumerate(models):
         letter = f"{'AB'[position]}  " if len(models) > 1 else ""
-        _say(console, f"{letter}{model['name']}: {model['method']}, {fitted_on(model)}", "bold")
+        say(console, f"{letter}{model['name']}: {model['method']}, {fitted_on(model)}", "bold")
     console.print()
     console.print(_scores(record))
     console.print()
     if len(models) == 1:
         _weaknesses(models[0], console)
     for words in sentences(record):
-        _say(console, words)
-
-
-def _text(words: str, console: Console, style: str = "") -> Text:
-    """Return words that this terminal can show: a label may hold anything."""
-    shown = printable(words, LONGEST_SENTENCE)
-    return Text(shown.encode(console.encoding, "replace").decode(console.encoding), style)
-
-
-def _say(console: Console, words: str, style: str = "") -> None:
-    for line in _text(words, console, style).wrap(console, console.width):
-        line.rstrip()
-        console.print(line, soft_wrap=True)
+        say(console, words)
 
 
 def rows(record: Mapping[str, Any]) -> str:
@@ -99,42 +86,36 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     found = [comparison(record)] if "difference" in record else []
     for model in record["models"]:
         found += [words for words in (promise(model, several=len(record["models"]) > 1), absent(model)) if words]
-        left_out = model["left_out"]
-        if left_out:
-            names = wording.listed([wording.named_metric(name) for name in left_out])
-            lacking = "probabilities" if model["labels"] else "saying how likely a text is,"
+        lacking = "probabilities" if model["labels"] else "saying how likely a text is,"
+        refused = {name: reason for name, reason in model["left_out"].items() if not reason.startswith(f"{name} needs")}
+        incapable = [name for name in model["left_out"] if name not in refused]
+        if incapable:
+            names = wording.listed([wording.named_metric(name) for name in incapable])
             found.append(f"Without {lacking} {model['name']} has no {names}.")
+        for reason in dict.fromkeys(refused.values()):
+            names = wording.listed([wording.named_metric(name) for name in refused if refused[name] == reason])
+            found.append(f"{model['name']} has no {names}: {reason}")
     return found
 
 
 def comparison(record: Mapping[str, Any]) -> str:
     """Return which of two models is better and by how much, or that these rows cannot tell."""
-    first, second = (model["name"] for model in record["models"])
-    metric = wording.named_metric(record["metric"])
-    found = record["difference"][record["metric"]]
-    places = _places(found["interval"])
-    by = f"{wording.signed(found['mean'], places)} {wording.signed_interval(_pair(found['interval']), places)}".rstrip()
+    found, smallest = record["difference"][record["metric"]], record["smallest_detectable_difference"]
     right = ""
     if record["only_first_right"] is not None:
         right = (
             f" Only A is right on {wording.plural(record['only_first_right'], 'row')}, "
             f"only B on {wording.count(record['only_second_right'])}."
         )
-    better = record["better"]
-    if better is not None:
-        letters = ("A", "B") if better == first else ("B", "A")
-        return (
-            f"{letters[0]} ({better}) is better than {letters[1]}: {metric} of B against A is {by}, "
-            f"the same rows compared.{right}"
-        )
-    words = f"These rows cannot tell which is better: {metric} of B ({second}) against A ({first}) is {by}.{right}"
-    smallest = record["smallest_detectable_difference"]
-    if smallest is not None:
-        words += (
-            f" A true difference of {wording.score(smallest, _places(found['interval']))} "
-            "would be seen with so many rows four times out of five."
-        )
-    return words
+    return wording.comparison(
+        record["metric"],
+        record["better"],
+        [model["name"] for model in record["models"]],
+        _signed(found),
+        "" if smallest is None else wording.score(smallest, _places(found["interval"])),
+        "rows",
+        right,
+    )
 
 
 def promise(model: Mapping[str, Any], *, several: bool = False) -> str:
@@ -145,9 +126,7 @@ def promise(model: Mapping[str, Any], *, several: bool = False) -> str:
     here = model["metrics"][made["metric"]]
     difference = made["difference"]
     places = _places(difference["interval"])
-    by = (
-        f"{wording.signed(difference['mean'], places)} {wording.signed_interval(_pair(difference['interval']), places)}"
-    )
+    by = _signed(difference)
     ending = {
         "worse": f"worse than promised ({by}). The rows may differ from those it was fitted on",
         "better": f"better than promised ({by})",
@@ -171,13 +150,7 @@ def absent(model: Mapping[str, Any]) -> str:
 
 def _scores(record: Mapping[str, Any]) -> Table:
     models = record["models"]
-    # With two models and narrow intervals, 80 columns are just enough.
-    table = Table(box=None, pad_edge=False, collapse_padding=len(models) > 1, show_header=len(models) > 1)
-    table.add_column("")
-    for letter in "AB"[: len(models)]:
-        table.add_column(letter, no_wrap=True)
-    if len(models) > 1:
-        table.add_column("B minus A", no_wrap=True)
+    table = scores_table(len(models))
     for name in dict.fromkeys(name for model in models for name in model["metrics"]):
         cells = [_with_interval(model["metrics"].get(name)) for model in models]
         if len(models) > 1:
@@ -200,15 +173,15 @@ def _weaknesses(model: Mapping[str, Any], console: Console) -> None:
         for found in shown:
             recall, precision = (_with_interval(found[name]) for name in ("recall", "precision"))
             counts = wording.count(found["rows"]), wording.count(found["answers"])
-            table.add_row(_text(found["label"], console), counts[0], recall, counts[1], precision)
+            table.add_row(text(found["label"], console), counts[0], recall, counts[1], precision)
         console.print(table)
-        _say(console, _LEGEND, "dim")
+        say(console, _LEGEND, "dim")
     confused = [
         f"'{found['label']}' as '{found['answer']}' ({wording.plural(found['rows'], 'row')})"
         for found in model["confusions"][:_MOST_CONFUSIONS]
     ]
     if confused:
-        _say(console, f"Most often mistaken: {', '.join(confused)}.")
+        say(console, f"Most often mistaken: {', '.join(confused)}.")
 
 
 def _with_interval(found: Mapping[str, Any] | None, places: int | None = None) -> str:

@@ -7,14 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from nshot import metrics
 from nshot.report import wording
-from nshot.report.record import LONGEST_SENTENCE, printable
-
-_HUNDRED = frozenset({"bleu", "chrf"})
-"""Metrics from 0 to 100: two decimals, as the programs that they come from print them."""
+from nshot.report.console import say, scores_table
 
 
 def render(record: Mapping[str, Any], console: Console) -> None:
@@ -24,20 +19,20 @@ def render(record: Mapping[str, Any], console: Console) -> None:
         record: What ``nshot score --json`` prints.
         console: Where to print.
     """
-    _say(console, rows(record))
+    say(console, rows(record))
     systems = record["systems"]
     if len(systems) > 1:
         for letter, system in zip("AB", systems, strict=True):
-            _say(console, f"{letter}  {system['name']}", "bold")
+            say(console, f"{letter}  {system['name']}", "bold")
     console.print()
     console.print(_table(record))
     console.print()
     for words in sentences(record):
-        _say(console, words)
+        say(console, words)
     for words in record["notes"]:
-        _say(console, words, "yellow")
+        say(console, words, "yellow")
     for words in signatures(record):
-        _say(console, words, "dim", one_line=True)
+        say(console, words, "dim", one_line=True)
 
 
 def rows(record: Mapping[str, Any]) -> str:
@@ -53,33 +48,22 @@ def rows(record: Mapping[str, Any]) -> str:
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
-    """Return which system is better, or that the outputs cannot tell, and what the judge said."""
+    """Return which system is better, or that these inputs cannot tell, and what the judge said."""
     found = [comparison(record)] if "difference" in record else []
     return found + (judged(record["judge"]) if "judge" in record else [])
 
 
 def comparison(record: Mapping[str, Any]) -> str:
-    """Return which of two systems is better and by how much, or that these outputs cannot tell."""
-    first, second = (system["name"] for system in record["systems"])
-    name = record["metric"]
-    by = _signed(name, record["difference"][name])
-    metric = wording.named_metric(name)
-    better = record["better"]
-    if name in metrics.names() and not metrics.get(name).is_quality:
-        return f"{metric} of B against A is {by}, the same inputs compared; it does not say which is better."
-    if better is not None:
-        letters = ("A", "B") if better == first else ("B", "A")
-        return (
-            f"{letters[0]} ({better}) is better than {letters[1]}: {metric} of B against A is {by}, the same inputs "
-            "compared."
-        )
-    words = f"These outputs cannot tell which is better: {metric} of B ({second}) against A ({first}) is {by}."
-    smallest = record["smallest_detectable_difference"]
-    if smallest is not None:
-        words += (
-            f" A true difference of {_number(name, smallest)} would be seen with so many inputs four times out of five."
-        )
-    return words
+    """Return which of two systems is better and by how much, or that these inputs cannot tell."""
+    name, smallest = record["metric"], record["smallest_detectable_difference"]
+    return wording.comparison(
+        record["metric"],
+        record["better"],
+        [system["name"] for system in record["systems"]],
+        _signed(name, record["difference"][name]),
+        "" if smallest is None else _number(name, smallest),
+        "inputs",
+    )
 
 
 def judged(record: Mapping[str, Any]) -> list[str]:
@@ -123,12 +107,7 @@ def signatures(record: Mapping[str, Any]) -> list[str]:
 
 def _table(record: Mapping[str, Any]) -> Table:
     systems = record["systems"]
-    table = Table(box=None, pad_edge=False, collapse_padding=len(systems) > 1, show_header=len(systems) > 1)
-    table.add_column("")
-    for letter in "AB"[: len(systems)]:
-        table.add_column(letter, no_wrap=True)
-    if len(systems) > 1:
-        table.add_column("B minus A", no_wrap=True)
+    table = scores_table(len(systems))
     for name in record["metrics"]:
         cells = [_with_interval(name, system["metrics"][name]) for system in systems]
         if len(systems) > 1:
@@ -140,7 +119,8 @@ def _table(record: Mapping[str, Any]) -> Table:
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return wording.NOTHING
-    return f"{value:.2f}" if name in _HUNDRED or abs(value) >= 10 else f"{value:.3f}"
+    # Of a hundred two decimals, as the programs print them that these metrics come from.
+    return f"{value:.2f}" if wording.is_of_hundred(name) or abs(value) >= 10 else f"{value:.3f}"
 
 
 def _with_interval(name: str, found: Mapping[str, Any]) -> str:
@@ -161,9 +141,3 @@ def _plus(name: str, value: float | None) -> str:
     if not text.strip("-0."):
         return text.removeprefix("-")
     return text if value is None or text.startswith("-") else f"+{text}"
-
-
-def _say(console: Console, words: str, style: str = "", *, one_line: bool = False) -> None:
-    """Print words that this terminal can show: names of files may hold anything."""
-    shown = printable(words, LONGEST_SENTENCE).encode(console.encoding, "replace").decode(console.encoding)
-    console.print(Text(shown, style), soft_wrap=one_line)

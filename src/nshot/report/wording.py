@@ -272,6 +272,37 @@ def less_is_better(names: Iterable[str]) -> list[str]:
     return [named_metric(name) for name in known if not metrics.get(name).higher_is_better]
 
 
+def comparison(
+    metric: str, better: str | None, names: Sequence[str], by: str, smallest: str, rows: str, also: str = ""
+) -> str:
+    """Return which of two is better and by how much, or that these rows cannot tell.
+
+    Args:
+        metric: What decides.
+        better: Which of `names` is shown to be better, or None.
+        names: Of both, A and B.
+        by: B's score minus A's, with its interval.
+        smallest: The difference that would be seen four times out of five; empty where nobody knows.
+        rows: What they answered: ``rows``, ``inputs``.
+        also: What else is to be said of both.
+    """
+    called = named_metric(metric)
+    if metric in metrics.names() and not metrics.get(metric).is_quality:
+        return f"{called} of B against A is {by}, the same {rows} compared; it does not say which is better."
+    if better is not None:
+        winner, loser = ("A", "B") if better == names[0] else ("B", "A")
+        return (
+            f"{winner} ({better}) is better than {loser}: {called} of B against A is {by}, the same {rows} "
+            f"compared.{also}"
+        )
+    words = (
+        f"These {rows} cannot tell which is better: {called} of B ({names[1]}) against A ({names[0]}) is {by}.{also}"
+    )
+    if smallest:
+        words += f" A true difference of {smallest} would be seen with so many {rows} four times out of five."
+    return words
+
+
 def is_of_hundred(metric: str) -> bool:
     """Return whether the scores of a metric go from 0 to 100."""
     return metric in metrics.names() and metrics.get(metric).point == 1

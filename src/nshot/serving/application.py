@@ -1,4 +1,4 @@
-"""The application: all routes that lie in ``routes``, behind a gate."""
+"""The application: all routes that lie in ``routes``, behind the middleware."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 
 from nshot.serving import problems, routes
-from nshot.serving.answering import Answering
-from nshot.serving.gate import Gate
+from nshot.serving.middleware import AccessMiddleware
+from nshot.serving.queue import AnswerQueue
 from nshot.serving.served import Served
 from nshot.serving.service import Service
 
@@ -24,7 +24,7 @@ def application(
     most_waiting: int = 16,
     most_tokens: int = 4096,
     most_bytes: int = 1_000_000,
-) -> Gate:
+) -> AccessMiddleware:
     """Return an ASGI application that offers models.
 
     Args:
@@ -34,20 +34,20 @@ def application(
         most_tokens: The longest answer that may be asked for, in tokens.
         most_bytes: The longest body of a request.
     """
-    answering = Answering(most_waiting)
+    queue = AnswerQueue(most_waiting)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        answering.close()
+        queue.close()
 
     # The pages that show the interface would load their programs from elsewhere; its description is served.
     app = FastAPI(title="nshot", version=version("nshot"), docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.service = Service({model.name: model for model in models}, answering, most_tokens)
+    app.state.service = Service({model.name: model for model in models}, queue, most_tokens)
     problems.handle(app)
     for router in _routers():
         app.include_router(router)
-    return Gate(app, token, most_bytes)
+    return AccessMiddleware(app, token, most_bytes)
 
 
 def _routers() -> list[APIRouter]:

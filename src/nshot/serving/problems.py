@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from nshot.core import EnvironmentProblem, NshotError, UsageProblem
-from nshot.serving.answering import FullError
+from nshot.serving.queue import FullError
 from nshot.serving.served import TooLongError
 
 log = logging.getLogger("nshot.serving")
@@ -86,5 +86,5 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def of_mistake(request: Request, error: Exception) -> JSONResponse:
-        # It is raised again for the gate, which logs it.
+        # It is raised again for the middleware, which logs it.
         return response(500, _FAILED)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nshot.backbones.remote_protocol import estimated_tokens
 from nshot.core import (
     Conversation,
     DataError,
@@ -19,9 +19,6 @@ from nshot.core import (
     Written,
 )
 from nshot.training.writing import ModelWriter
-
-_LETTERS_PER_TOKEN = 4
-"""Of English text; used where a model cannot count."""
 
 
 class TooLongError(DataError):
@@ -43,7 +40,7 @@ class Served:
 
     name: str
     writer: Writer
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding
     model: Generates | None = None
     before: tuple[Message, ...] = ()
     created: int = field(default_factory=lambda: int(time.time()))
@@ -57,12 +54,12 @@ class Served:
         """Return how many tokens a conversation has as the model reads it."""
         if self.model:
             return self.model.prompt_tokens([conversation], before=self.before)[0]
-        return sum(_estimated(message.content) for message in conversation.messages)
+        return sum(estimated_tokens(message.content) for message in conversation.messages)
 
     def tokens_in(self, text: str) -> int:
         """Return how many tokens an answer has."""
         if self.model is None:
-            return _estimated(text)
+            return estimated_tokens(text)
         whole, empty = self.model.prompt_tokens([text, ""])
         return max(0, whole - empty)
 
@@ -84,7 +81,7 @@ def served(name: str, predictor: Predictor) -> Served:
         )
     if isinstance(predictor, ModelWriter):
         return Served(name, predictor, predictor.decoding, predictor.model, predictor.before)
-    return Served(name, predictor)
+    return Served(name, predictor, predictor.decoding)
 
 
 class Answer:
@@ -134,7 +131,3 @@ class Answer:
             self.tokens_out = self._model.tokens_in("".join(parts))
             stopped = self.tokens_out < self._decoding.max_new_tokens
         self.finish_reason = "stop" if stopped else "length"
-
-
-def _estimated(text: str) -> int:
-    return math.ceil(len(text) / _LETTERS_PER_TOKEN)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from nshot.serving.answering import Answering
+from nshot.serving.queue import AnswerQueue
 from nshot.serving.served import Served
 
 
@@ -18,12 +18,12 @@ class Service:
 
     Attributes:
         models: By name.
-        answering: Writes the answers.
+        queue: Writes the answers.
         most_tokens: The longest answer that may be asked for, in tokens.
     """
 
     models: Mapping[str, Served]
-    answering: Answering
+    queue: AnswerQueue
     most_tokens: int
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nshot import metrics
-from nshot.core import Conversation
+from nshot.core import Conversation, without_middle
 from nshot.data.reading import Source
 from nshot.study.files import StudyFolder
 from nshot.study.study import Result, Study
@@ -122,13 +122,9 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
 
 
 def _readable(example: Any) -> str:
-    """Return an example as a person reads it: a conversation turn by turn, the roles named where there are several."""
-    if not isinstance(example, Conversation):
-        return str(example)[:_LONGEST_TEXT]
-    turns = example.messages
-    if len(turns) == 1:
-        return turns[0].content[:_LONGEST_TEXT]
-    return "\n".join(f"{turn.role}: {turn.content}" for turn in turns)[-_LONGEST_TEXT:]
+    """Return an example as a person reads it, not longer than one reads."""
+    text = example.as_text() if isinstance(example, Conversation) else str(example)
+    return without_middle(text, _LONGEST_TEXT)
 
 
 def _protocol(study: Study, *, has_groups: bool) -> str:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import OptionError
+from nshot.spec import Spec
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 WRITTEN_TEST_ROWS = 250
@@ -53,7 +54,18 @@ Bytes = Annotated[float, BeforeValidator(_as_bytes), Field(gt=0)]
 Device = Annotated[str, AfterValidator(_known_device)]
 
 
-class StudyOptions(RemoteOptions):
+class ComputingOptions(Spec):
+    """Where and how a network computes."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the network; measured unless given."""
+    threads: int | None = Field(default=None, ge=1)
+    """Processor threads; all cores unless given."""
+    device: Device = "auto"
+    """Where the network runs: auto, cpu, cuda or cuda:1."""
+
+
+class StudyOptions(RemoteOptions, ComputingOptions):
     """What to compare and how."""
 
     methods: tuple[str, ...] = ()
@@ -104,12 +116,6 @@ class StudyOptions(RemoteOptions):
     comparison itself then gets 70 % of the budget."""
     candidate: tuple[Path, ...] = ()
     """A file with the answers of a present system for the test rows (or for all rows), to enter the leaderboard."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the network; measured unless given."""
-    threads: int | None = Field(default=None, ge=1)
-    """Processor threads; all cores unless given."""
-    device: Device = "auto"
-    """Where the network runs: auto, cpu, cuda or cuda:1."""
 
     def method_options(self) -> dict[str, dict[str, Any]]:
         """Return the options given by `set`, by method.

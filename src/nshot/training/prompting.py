@@ -18,7 +18,6 @@ Source: Zhao et al. 2021, Calibrate Before Use, https://arxiv.org/abs/2102.09690
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from nshot.core import (
 )
 
 if TYPE_CHECKING:
+    from nshot.training.frozen import Encoder
     from nshot.training.rowwise import Array
     from nshot.training.writing import Decoder
 
@@ -59,14 +59,17 @@ _WORD = re.compile(r"\w+")
 # ------------------------------------------------------------------------------------------------- texts of examples
 
 
-def newest_first(example: Example) -> str:
-    """Return the turns of a text or conversation as one text to embed, the newest first.
+def unit_vectors(encoder: Encoder, examples: Sequence[Example]) -> Array:
+    """Return the vectors of texts or conversations, each of length 1, shape (n, width).
 
-    What an encoder cuts off of a long text is then what lies furthest back. The system message, which is the same for
-    many conversations, is left out.
+    Of a conversation the turns are read the newest first: what an encoder cuts off of a long text is then what lies
+    furthest back. The system message, which is the same for many conversations, is left out.
     """
-    turns = [turn.content for turn in as_conversation(example).messages if turn.role != SYSTEM]
-    return "\n".join(reversed(turns))
+    from nshot.training import frozen
+    from nshot.training.rowwise import normalised
+
+    turns = (as_conversation(example).without_system().messages for example in examples)
+    return normalised(frozen.embed(encoder, ["\n".join(turn.content for turn in reversed(each)) for each in turns]))
 
 
 def one_text(example: Example) -> str:
@@ -79,14 +82,7 @@ def one_text(example: Example) -> str:
         return example
     if not isinstance(example, Conversation):
         raise DataError(f"A text or a conversation was expected, {type(example).__name__} was found.")
-    said = [turn for turn in example.messages if turn.role != SYSTEM]
-    if len(said) == 1:
-        return said[0].content
-    return "\n".join(f"{turn.role}: {_content(turn)}" for turn in said)
-
-
-def _content(turn: Message) -> str:
-    return " ".join([turn.content, *(json.dumps(call) for call in turn.tool_calls)]).strip()
+    return example.without_system().as_text()
 
 
 # -------------------------------------------------------------------------------------------------- worked examples
@@ -108,7 +104,7 @@ class Worked:
 def worked(model: Generates, examples: Sequence[Example], answers: Sequence[str]) -> list[Worked]:
     """Return each example with its answer as turns, and their lengths."""
     shown = [
-        tuple(turn for turn in as_conversation(example).answered(answer).messages if turn.role != SYSTEM)
+        as_conversation(example).without_system().answered(answer).messages
         for example, answer in zip(examples, answers, strict=True)
     ]
     alone = Message(USER, "?")

@@ -93,7 +93,7 @@ def test_batches_are_bounded_and_change_nothing(monkeypatch):
     texts, labels = rows()
     whole = nshot.evaluate(model(), (texts, labels)).record
     predictor = Noisy()
-    monkeypatch.setattr("nshot.api.evaluating._BATCH_ROWS", 7)
+    monkeypatch.setattr("nshot.api.model._AT_ONCE", 7)
     assert nshot.evaluate(model(predictor=predictor), (texts, labels)).record == whole
     assert predictor.most_at_once == 7
 

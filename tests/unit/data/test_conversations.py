@@ -18,11 +18,9 @@ from nshot.data.conversations import (
     Exchange,
     Form,
     FormProblem,
-    as_text,
     last_role,
     look_at,
     messages_in,
-    said_in,
 )
 
 MESSAGES = Form(("messages",), None, is_messages=True, tools="tools", system="system")
@@ -219,9 +217,9 @@ def test_lists_of_messages_are_recognised_with_who_speaks_last(cell, role):
 
 
 def test_as_text_is_the_text_alone_where_nothing_else_is_said():
-    assert as_text(Conversation.asking("hi")) == "hi"
-    assert as_text(Conversation.asking("hi", "Be kind.")) == "system: Be kind.\nuser: hi"
-    assert as_text(Conversation((Message(USER, "hi"),), ({"type": "function"},))).startswith("tools: [")
+    assert Conversation.asking("hi").as_text() == "hi"
+    assert Conversation.asking("hi", "Be kind.").as_text() == "system: Be kind.\nuser: hi"
+    assert Conversation((Message(USER, "hi"),), ({"type": "function"},)).as_text().startswith("tools: [")
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
@@ -301,4 +299,4 @@ def test_an_input_with_very_many_answers_does_not_make_work_grow_with_their_squa
 
 def test_what_is_said_holds_the_calls_too():
     call = {"type": "function", "function": CALL}
-    assert said_in(Message(ASSISTANT, "I look.", (call, call))).splitlines() == ["I look.", *[json.dumps(CALL)] * 2]
+    assert Message(ASSISTANT, "I look.", (call, call)).said.splitlines() == ["I look.", *[json.dumps(CALL)] * 2]

@@ -260,5 +260,5 @@ def test_only_what_may_be_tested_is_tested_and_everything_else_is_still_learnt_f
 
 
 def test_too_few_inputs_without_a_test_are_refused():
-    with pytest.raises(DataError, match="at least 10 different inputs with an answer.*found 4"):
+    with pytest.raises(DataError, match=r"at least 10 different inputs with an answer.*found 4"):
         design(None, np.repeat(np.arange(4), 20), seed=0)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import openai
 import pytest
 
 from endpoints import Slow, echo, serving
 from nshot.backbones.fake import FakeGenerator
-from nshot.core import SYSTEM, Message, UnsupportedError
+from nshot.core import SYSTEM, Decoding, Message, Prediction, State, UnsupportedError
 from nshot.serving import served
 
 _clients: list[openai.OpenAI] = []
@@ -119,8 +123,48 @@ def test_an_unknown_model_is_404_and_the_models_are_listed(address):
     assert client(address).models.retrieve("echo").id == "echo"
 
 
+def test_calls_of_tools_reach_the_model_with_their_arguments_as_an_object():
+    """Chat templates write arguments as JSON themselves: a text would be written as JSON a second time."""
+    read: list[Message] = []
+
+    class Reading(FakeGenerator):
+        def stream(self, example, decoding, *, before=()):
+            read.extend(example.messages)
+            return super().stream(example, decoding, before=before)
+
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    turns = [
+        {"role": "user", "content": "Is it raining in Oslo?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "yes"},
+    ]
+    with serving(echo(Reading())) as address:
+        client(address).chat.completions.create(model="echo", messages=turns)
+    assert read[1].tool_calls[0]["function"] == {"name": "weather", "arguments": {"city": "Oslo"}}
+    assert (read[2].content, read[2].name) == ("yes", "weather")
+
+
+def test_a_model_is_served_with_the_decoding_it_was_fitted_with_whatever_kind_of_writer_it_is():
+    class Parrot:
+        decoding = Decoding(7, stop=("\n",))
+
+        def predict(self, examples):
+            return Prediction(texts=list(examples))
+
+        def state(self):
+            return State()
+
+        def likelihoods(self, examples, answers):
+            return None
+
+        def stream(self, example, decoding):
+            yield example.last
+
+    assert served("parrot", Parrot()).decoding == Decoding(7, stop=("\n",))
+
+
 def test_a_conversation_that_ends_with_an_answer_is_refused(address):
-    with pytest.raises(openai.BadRequestError, match="End with what is to be answered"):
+    with pytest.raises(openai.BadRequestError, match="End the conversation with what is to be answered"):
         client(address).chat.completions.create(model="echo", messages=[{"role": "assistant", "content": "x"}])
 
 
@@ -234,16 +278,22 @@ def test_a_mistake_while_writing_is_an_error_and_no_text_is_logged(after, caplog
     assert "private" not in caplog.text
 
 
-def test_a_body_that_is_no_json_or_of_another_type_is_refused(address):
-    import httpx2
+def refused(url: str, body: bytes | None = None, kind: str = "") -> tuple[int, dict[str, Any]]:
+    """Return status and error of a request that no client of the protocol sends."""
+    with pytest.raises(HTTPError) as error:
+        urlopen(Request(url, body, {"content-type": kind}))
+    with error.value as answer:
+        return answer.code, json.load(answer)["error"]
 
+
+def test_a_body_that_is_no_json_or_of_another_type_is_refused(address):
     url = f"{address}/chat/completions"
-    found = httpx2.post(url, content=b"{", headers={"content-type": "application/json"})
-    assert (found.status_code, found.json()["error"]["code"]) == (400, "invalid_json")
+    status, error = refused(url, b"{", "application/json")
+    assert (status, error["code"]) == (400, "invalid_json")
     # A form that a page on another site may send without asking first.
     plain = b'{"model": "echo", "messages": [{"role": "user", "content": "x"}]}'
-    assert httpx2.post(url, content=plain, headers={"content-type": "text/plain"}).status_code == 400
-    assert httpx2.get(f"{address}/nothing").json()["error"]["type"] == "invalid_request_error"
+    assert refused(url, plain, "text/plain")[0] == 400
+    assert refused(f"{address}/nothing")[1]["type"] == "invalid_request_error"
 
 
 def test_what_does_not_write_is_not_served():

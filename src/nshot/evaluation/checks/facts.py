@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from nshot import core
-from nshot.core import SYSTEM, Conversation, DataError, Example, Message, TaskKind, TokenisedText, as_conversation
+from nshot.core import Conversation, DataError, Example, TaskKind, TokenisedText, as_conversation
 from nshot.data import duplicates
-from nshot.data.conversations import as_text
 from nshot.data.reading import Source
+from nshot.training.writing import instructed
 
 LABELS = frozenset({TaskKind.CLASSIFY})
 """The tasks that checks of labels are about."""
@@ -172,7 +172,7 @@ def count_tokens(source: Source, model: Counts, name: str) -> TokenCounts:
     examples, targets = source.dataset.examples, source.dataset.labelled_targets()
     inputs = np.zeros(len(examples), np.int64)
     rows = np.zeros(len(examples), np.int64)
-    instruction = (Message(SYSTEM, source.task.instruction),) if source.task.instruction else ()
+    instruction = instructed(source.task)
     for start in range(0, len(examples), _COUNTED_AT_ONCE):
         places = range(start, min(start + _COUNTED_AT_ONCE, len(examples)))
         asked = [as_conversation(examples[i], instruction) for i in places]
@@ -191,7 +191,7 @@ def _counted(model: Counts, conversation: Conversation, answer: str) -> tuple[in
     try:
         return model.prompt_tokens([conversation])[0], len(model.conversations([conversation], [answer])[0])
     except DataError:
-        inputs = estimated_tokens(as_text(conversation))
+        inputs = estimated_tokens(conversation.as_text())
         return int(inputs), int(inputs + estimated_tokens(answer))
 
 
@@ -203,9 +203,8 @@ def _texts(source: Source) -> tuple[list[str], list[str], list[str]]:
         return texts, list(rows.labelled_targets()), texts
     asked = list(rows.examples)
     answers = [accepted[0] for accepted in rows.labelled_targets()]
-    said = (Conversation(tuple(m for m in each.messages if m.role != SYSTEM)) for each in asked)
-    whole = [f"{as_text(each)}\n{answer}" for each, answer in zip(said, answers, strict=True)]
-    return [as_text(each) for each in asked], answers, whole
+    whole = [f"{each.without_system().as_text()}\n{answer}" for each, answer in zip(asked, answers, strict=True)]
+    return [each.as_text() for each in asked], answers, whole
 
 
 def _named_groups(train: Source, test: Source | None) -> np.ndarray | None:

@@ -25,9 +25,10 @@ def check(audit: Audit) -> Check | None:
             if train.form and train.form.answer is None
             else f"column '{train.label_column}'"
         )
+        has, serves = ("has", "serves") if len(blank) == 1 else ("have", "serve")
         said.append(
-            f"{counted(len(blank), 'row')} of {train.rows:,} in {train.name} "
-            f"{'has' if len(blank) == 1 else 'have'} no answer ({reason}) and serve as inputs only."
+            f"{counted(len(blank), 'row')} of {train.rows:,} in {train.name} {has} no answer ({reason}) and {serves} as "
+            "inputs only."
         )
     if train.refused:
         said.append(

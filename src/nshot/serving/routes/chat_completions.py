@@ -17,9 +17,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from nshot.core import SYSTEM, Conversation, DataError, Decoding, Message
+from nshot.core import Conversation, Decoding
+from nshot.data.conversations import asked_in
 from nshot.serving import problems
-from nshot.serving.answering import UnderWay
+from nshot.serving.queue import PendingAnswer
 from nshot.serving.routes.models import unknown
 from nshot.serving.served import Answer, Served
 from nshot.serving.service import Offered
@@ -50,13 +51,6 @@ class _Message(BaseModel):
     content: str | list[_Part] | None = None
     tool_calls: list[dict[str, Any]] = []
     name: str | None = None
-
-    def message(self) -> Message:
-        """Return it as the models read it."""
-        content = self.content or ""
-        text = content if isinstance(content, str) else "\n".join(part.text for part in content)
-        role = SYSTEM if self.role == "developer" else self.role
-        return Message(role, text, tuple(self.tool_calls), self.name)
 
 
 class _StreamOptions(BaseModel):
@@ -112,12 +106,9 @@ class ChatRequest(Spec):
         """Return what is to be answered.
 
         Raises:
-            DataError: It ends with an answer.
+            DataError: A message says nothing, or the last one is an answer.
         """
-        messages = tuple(message.message() for message in self.messages)
-        if messages[-1].role == "assistant":
-            raise DataError("The last message is an answer. End with what is to be answered: the role user or tool.")
-        return Conversation(messages, tuple(self.tools or ()))
+        return asked_in([message.model_dump() for message in self.messages], self.tools or ())
 
     def longest_answer(self) -> int | None:
         """Return the longest answer that is asked for, in tokens."""
@@ -153,7 +144,7 @@ async def complete(asked: ChatRequest, request: Request, service: Offered) -> Re
         )
     usual = model.decoding
     decoding = asked.decoding(replace(usual, max_new_tokens=min(usual.max_new_tokens, service.most_tokens)))
-    begun = service.answering.begin(Answer(model, asked.conversation(), decoding))
+    begun = service.queue.begin(Answer(model, asked.conversation(), decoding))
     pieces = begun.pieces(request.is_disconnected)
     if not asked.stream:
         text = "".join([piece async for piece in pieces])
@@ -166,7 +157,7 @@ async def complete(asked: ChatRequest, request: Request, service: Offered) -> Re
 
 
 async def _events(
-    model: Served, begun: UnderWay, first: str | None, pieces: AsyncIterator[str], *, with_usage: bool
+    model: Served, begun: PendingAnswer, first: str | None, pieces: AsyncIterator[str], *, with_usage: bool
 ) -> AsyncIterator[str]:
     """Yield the events of a stream."""
     chunk = _chunks(model, with_usage=with_usage)

@@ -18,8 +18,8 @@ _OPEN_PATHS = frozenset({"/health"})
 
 
 @dataclass(frozen=True)
-class Gate:
-    """An application behind a gate.
+class AccessMiddleware:
+    """An application that is reached only by what may ask.
 
     Without a token only this machine asks, and only under its own name: a page that a browser shows could otherwise
     point a name of its own at the server and read its answers (DNS rebinding).

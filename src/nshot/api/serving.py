@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from nshot import serving
 from nshot.api.options import resolved_options
-from nshot.api.writers import open_writer, opens
+from nshot.api.writers import open_writer
 from nshot.core import OptionError
-from nshot.spec import Spec
-from nshot.study.options import Device
+from nshot.study.options import ComputingOptions
 
 
-class ServeOptions(Spec):
+class ServeOptions(ComputingOptions):
     """How to offer a model."""
 
     host: str = "127.0.0.1"
@@ -32,12 +31,6 @@ class ServeOptions(Spec):
     """How many requests may wait while one is answered; further ones are told at once to come back later."""
     max_tokens: int = Field(default=4096, ge=1)
     """The longest answer that may be asked for, in tokens."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the network."""
-    device: Device = "auto"
-    """Where the network runs: auto, cpu, cuda or cuda:1."""
-    threads: int | None = Field(default=None, ge=1)
-    """Processor threads; all cores unless given."""
 
     @classmethod
     def called(cls) -> str:
@@ -66,8 +59,7 @@ def serve(
     resolved = resolved_options(ServeOptions, options, {})
     token = _token(resolved.token_env)
     serving.require_possible(resolved.host, token)
-    opened = opens(precision=resolved.precision, device=resolved.device, threads=resolved.threads, remote=None)
-    found = open_writer(model, opened)
+    found = open_writer(model, resolved, None)
     if resolved.name:
         found = replace(found, name=resolved.name)
     serving.serve(

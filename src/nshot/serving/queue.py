@@ -30,7 +30,7 @@ class FullError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Answering:
+class AnswerQueue:
     """Writes answers one after the other in a thread of its own."""
 
     def __init__(self, most_waiting: int) -> None:
@@ -41,10 +41,10 @@ class Answering:
         """
         self._most = 1 + most_waiting
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nshot-answers")
-        self._under_way: set[UnderWay] = set()
+        self._under_way: set[PendingAnswer] = set()
         self._seconds_each = _FIRST_GUESS_SECONDS
 
-    def begin(self, answer: Answer) -> UnderWay:
+    def begin(self, answer: Answer) -> PendingAnswer:
         """Take a place in the queue.
 
         Raises:
@@ -52,7 +52,7 @@ class Answering:
         """
         if len(self._under_way) >= self._most:
             raise FullError(max(1, math.ceil(self._seconds_each)))
-        begun = UnderWay(answer, asyncio.get_running_loop(), self._ended)
+        begun = PendingAnswer(answer, asyncio.get_running_loop(), self._ended)
         self._under_way.add(begun)
         self._thread.submit(begun.write)
         return begun
@@ -63,20 +63,20 @@ class Answering:
             each.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _ended(self, ended: UnderWay, seconds: float | None) -> None:
+    def _ended(self, ended: PendingAnswer, seconds: float | None) -> None:
         self._under_way.discard(ended)
         if seconds is not None:
             self._seconds_each += 0.3 * (seconds - self._seconds_each)
 
 
-class UnderWay:
+class PendingAnswer:
     """An answer that waits or is being written."""
 
     def __init__(
         self,
         answer: Answer,
         loop: asyncio.AbstractEventLoop,
-        ended: Callable[[UnderWay, float | None], None],
+        ended: Callable[[PendingAnswer, float | None], None],
     ) -> None:
         self.answer = answer
         self._loop = loop

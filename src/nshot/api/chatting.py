@@ -1,26 +1,26 @@
-"""`talk`: a conversation with a model that writes."""
+"""`chat`: a conversation with a model that writes."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from nshot.api.options import resolved_options
-from nshot.api.writers import open_writer, opens
+from nshot.api.writers import open_writer
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import SYSTEM, USER, Conversation, DataError, Decoding, Message
 from nshot.serving import Served
-from nshot.study.options import Device
+from nshot.study.options import ComputingOptions
 
 _ROOM = 4
 """An answer gets at least a quarter of what the model takes in, unless it is to be shorter."""
 
 
-class TalkOptions(RemoteOptions):
-    """How to talk to a model."""
+class ChatOptions(RemoteOptions, ComputingOptions):
+    """How to chat to a model."""
 
     system: str | None = None
     """What the model is told before the conversation, as a system message."""
@@ -30,12 +30,6 @@ class TalkOptions(RemoteOptions):
     """The longest answer in tokens; the model's own setting unless given."""
     seed: int = Field(default=0, ge=0)
     """The source of every random choice."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the network."""
-    device: Device = "auto"
-    """Where the network runs: auto, cpu, cuda or cuda:1."""
-    threads: int | None = Field(default=None, ge=1)
-    """Processor threads; all cores unless given."""
 
     @classmethod
     def called(cls) -> str:
@@ -43,7 +37,7 @@ class TalkOptions(RemoteOptions):
         return "chat"
 
 
-class Talk:
+class Chat:
     """A conversation with a model.
 
     Attributes:
@@ -112,25 +106,19 @@ class Talk:
         return self._model.tokens_of(asked) + room <= longest
 
 
-def talk(model: str, *, options: TalkOptions | Mapping[str, Any] | None = None, **more: Any) -> Talk:
+def chat(model: str, *, options: ChatOptions | Mapping[str, Any] | None = None, **more: Any) -> Chat:
     """Return a conversation with a model.
 
     Args:
         model: Folder of a saved model; or a folder, a hub id or an address (``openai:MODEL``) of a pre-trained one.
-        options: A `TalkOptions` or its fields.
-        more: Fields of `TalkOptions`, such as ``temperature=0.7``.
+        options: A `ChatOptions` or its fields.
+        more: Fields of `ChatOptions`, such as ``temperature=0.7``.
 
     Raises:
         NshotError: It cannot be opened, or does not write; the text says what to do.
     """
-    resolved = resolved_options(TalkOptions, options, more)
-    opened = opens(
-        precision=resolved.precision,
-        device=resolved.device,
-        threads=resolved.threads,
-        remote=resolved.access(None),
-    )
-    found = open_writer(model, opened)
+    resolved = resolved_options(ChatOptions, options, more)
+    found = open_writer(model, resolved, resolved.access(None))
     usual = found.decoding
     decoding = replace(
         usual,
@@ -138,7 +126,7 @@ def talk(model: str, *, options: TalkOptions | Mapping[str, Any] | None = None, 
         temperature=usual.temperature if resolved.temperature is None else resolved.temperature,
         seed=resolved.seed,
     )
-    return Talk(found, decoding, resolved.system or "")
+    return Chat(found, decoding, resolved.system or "")
 
 
 def _without_oldest_turns(asked: Conversation) -> Conversation | None:
