@@ -91,7 +91,7 @@ def test_reader_gives_the_same_rows(tmp_path, kind):
 @pytest.mark.parametrize("kind", SOURCES)
 def test_streaming_gives_the_same_texts_as_reading(tmp_path, kind):
     stream = stream_inputs(SOURCES[kind](tmp_path), ("text",), batch_rows=4)
-    assert [text for batch in stream.batches for text in batch.texts] == TEXTS
+    assert [text for batch in stream.batches for text in batch.examples] == TEXTS
 
 
 def test_fingerprint_is_the_same_from_every_kind_of_source(tmp_path):

@@ -15,7 +15,7 @@ _COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 _THINGS = ("car", "ball", "house", "dog", "cup", "tree", "hat", "book")
 _PLACES = ("the park", "the garden", "the town")
 WAYS = ("--methods", "prompt,in_context,nearest_answer,sft", "--repeats", "1", "--sizes", "16", "--seed", "1")
-QUICK = ("--set", "sft.epochs=25", "--set", "sft.max_new_tokens=24", "--set", "prompt.max_new_tokens=24")
+QUICK = ("--set", "sft.epochs=12", "--set", "sft.max_new_tokens=24", "--set", "prompt.max_new_tokens=24")
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,31 @@ def test_the_model_that_is_handed_over_writes_the_same_again(finished, tmp_path)
     assert sum(same) >= 0.9 * len(same)  # a batch of other texts may round a tie the other way
 
 
-def test_the_recorded_runs_can_be_repeated(finished, shared_models, tmp_path):
+@pytest.fixture(scope="module")
+def small(finished, shared_models) -> Path:
+    """A study without training, in which the answers of a present system take part."""
+    folder = finished.out.parent
+    present = write_csv(folder / "present.csv", [("There is a red car in the park.",)] * 40, ("prediction",))
     ways = ("--methods", "prompt,nearest_answer", "--repeats", "1", "--sizes", "16", "--test-rows", "10")
-    model = ("--backbone", shared_models / "stories260K", "--set", "prompt.max_new_tokens=8")
-    out, again = tmp_path / "first.nshot", tmp_path / "again.nshot"
-    succeeded("compare", finished.data, "--test", finished.test, *ways, *model, "--out", out)
-    succeeded("compare", out / "study.toml", "--out", again)
-    first, second = (json.loads((folder / "verdict.json").read_text(encoding="utf-8")) for folder in (out, again))
+    model = ("--backbone", shared_models / "stories260K", "--set", "prompt.max_new_tokens=8", "--candidate", present)
+    succeeded("compare", finished.data, "--test", finished.test, *ways, *model, "--out", folder / "small.nshot")
+    return folder / "small.nshot"
+
+
+def verdict(folder: Path) -> dict:
+    return json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+
+
+def test_the_recorded_runs_can_be_repeated(small, tmp_path):
+    succeeded("compare", small / "study.toml", "--out", tmp_path / "again.nshot")
+    first, second = verdict(small), verdict(tmp_path / "again.nshot")
     assert first["n_test"] == second["n_test"] == 10
     scores = [{row["candidate"]: row["scores"]["chrf"] for row in found["leaderboard"]} for found in (first, second)]
     assert scores[0] == scores[1]
+
+
+def test_answers_of_a_present_system_enter_the_leaderboard(small):
+    assert {row["method"] for row in verdict(small)["leaderboard"]} == {"given", "prompt", "nearest_answer"}
 
 
 def test_without_texts_no_answer_is_shown(finished, tmp_path):
@@ -126,15 +141,6 @@ def test_without_texts_no_answer_is_shown(finished, tmp_path):
     page = (finished.out / "report.html").read_text(encoding="utf-8")
     references = [text for row in finished.read("details.json")["texts"]["rows"] for text in row["references"]]
     assert not any(reference in page for reference in references)
-
-
-def test_answers_of_a_present_system_enter_the_leaderboard(finished, tmp_path):
-    present = write_csv(tmp_path / "present.csv", [("There is a red car in the park.",)] * 40, ("prediction",))
-    out = tmp_path / "with.nshot"
-    ways = ("--methods", "nearest_answer", "--repeats", "1", "--sizes", "16", "--candidate", present)
-    succeeded("compare", finished.data, "--test", finished.test, *ways, "--out", out)
-    rows = json.loads((out / "verdict.json").read_text(encoding="utf-8"))["leaderboard"]
-    assert {row["method"] for row in rows} == {"given", "nearest_answer"}
 
 
 def test_without_a_language_model_it_is_said_how_to_name_one(finished, tmp_path):

@@ -20,6 +20,10 @@ MOST_CHARACTERS = 1200
 class KnowsTokens(Protocol):
     """A model that says how it reads an example, and what its tokens stand for."""
 
+    @property
+    def has_own_format(self) -> bool:
+        """Whether conversations are put into a format that came with the model."""
+
     def conversations(self, examples: Sequence[Example], answers: Sequence[str]) -> list[TokenisedText]:
         """As in `TrainsToWrite`."""
 
@@ -91,7 +95,8 @@ def first_example(source: Source, model: KnowsTokens | None = None, name: str | 
         text = model.conversations([asked], [answer])[0]
     except DataError as refusal:
         return ShownExample(row, tuple(_turns(asked, answer)), note=f"{name} cannot read it: {refusal}")
-    return ShownExample(row, tuple(_parts(text, model)), name, len(text))
+    note = None if model.has_own_format else f"{name} has no chat format of its own, so it gets a plain one."
+    return ShownExample(row, tuple(_parts(text, model)), name, len(text), note)
 
 
 def _piece(source: Source, model: KnowsTokens | None, name: str | None) -> ShownExample | None:

@@ -130,6 +130,11 @@ class CausalLM:
         """
         return ChatFormat(self._settings, trust_remote_code=self._trust_remote_code)
 
+    @property
+    def has_own_format(self) -> bool:
+        """Whether conversations are put into a format that came with the model, not into `PLAIN_TEMPLATE`."""
+        return self.format.own_template is None
+
     def prompt_tokens(self, examples: Sequence[Example], *, before: Sequence[Message] = ()) -> list[int]:
         """Return how many tokens each example has with what stands before it and around it.
 

@@ -52,6 +52,7 @@ a token of its own, that token comes before everything.
 """
 
 _QUESTION, _ANSWER = "Question", "Thisistheanswer"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # A shared beginning shorter than this is read again for every example: keeping it would not pay.
 _WORTH_KEEPING = 16
 # With so many tokens of the prompt before it, an answer is decoded as it would be in the whole text.
@@ -411,15 +412,21 @@ def _load(settings: DecoderSettings, trust_remote_code: bool) -> transformers.Pr
             settings.folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
+        if not any((settings.folder / name).is_file() for name in _TOKENIZER_FILES):
+            raise _no_tokenizer(settings, _TOKENIZER_FILES[1:]) from None
         raise ModelError(f"{settings.folder} has no tokenizer that can be read: {error}") from None
     files = {*tokenizer.vocab_files_names.values(), "tokenizer.json"}
     if not any((settings.folder / name).is_file() for name in files):
         # transformers then returns one that knows no word.
-        raise ModelError(
-            f"{settings.folder} has no tokenizer. Expected tokenizer.json, or {' or '.join(sorted(files))}. "
-            "Copy it from where the model comes from."
-        )
+        raise _no_tokenizer(settings, sorted(files - {"tokenizer.json"}))
     if not tokenizer.is_fast:
         raise ModelError(f"{settings.folder} has only a slow tokenizer. Save it again with a tokenizer.json.")
     fast: transformers.PreTrainedTokenizerFast = tokenizer
     return fast
+
+
+def _no_tokenizer(settings: DecoderSettings, others: Sequence[str]) -> ModelError:
+    return ModelError(
+        f"{settings.folder} has no tokenizer. Expected {' or '.join(['tokenizer.json', *others])}. Copy it from where "
+        "the model comes from."
+    )

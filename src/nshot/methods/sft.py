@@ -36,7 +36,7 @@ class Sft(SftOptions, Method):
     trains_network: ClassVar[bool] = True
 
     learning_rate: float | None = Field(default=None, gt=0)
-    """The highest learning rate; left out: from the size of the network (8e-4 at 260 thousand, 3e-5 at a billion)."""
+    """The highest learning rate; left out: from the size of the network (3e-3 at 260 thousand, 3e-5 at a billion)."""
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext

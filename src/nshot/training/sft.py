@@ -37,7 +37,7 @@ NEEDS = Needs(
 )
 _EPOCHS_AT_64 = 10.0
 _RATE_AT_A_BILLION = 3e-5
-_RATE_FALLS = 0.4
+_RATE_FALLS = 0.55
 """The rate falls with this power of the number of weights."""
 _ADAPTERS = 10
 _HIGHEST_RATE = 3e-3
