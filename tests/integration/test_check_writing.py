@@ -163,3 +163,23 @@ def test_a_model_is_refused_where_the_answers_are_labels(tmp_path):
     path.write_text("text,label\n" + "".join(f"text number {i},{'ab'[i % 2]}\n" for i in range(20)))
     called = nshot("check", path, "--backbone", "all-MiniLM-L6-v2")
     assert (called.code, "--task generate" in called.err) == (2, True)
+
+
+def test_a_model_without_a_chat_format_is_said_to_get_a_plain_one(tmp_path, shared_models):
+    shown = succeeded("check", chats(tmp_path), "--backbone", shared_models / "stories260K").out
+    assert "stories260K has no chat format of its own, so it gets a plain one." in shown
+
+
+def test_rows_that_a_finding_does_not_name_are_not_counted(tmp_path):
+    path = tmp_path / "long.jsonl"
+    rows = [{"prompt": f"{i} {'x' * 30} " + "word " * 4000, "completion": f"the answer to {i}"} for i in range(230)]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    shown = succeeded("check", path).out
+    assert "230 rows are longer" in " ".join(shown.split())
+    assert "188 more" not in shown
+
+
+def test_one_row_is_a_row(tmp_path):
+    path = tmp_path / "one.jsonl"
+    path.write_text(json.dumps({"prompt": "where is it", "completion": "over there"}))
+    assert "1 row, 1 answer: no issues." in succeeded("check", path).out

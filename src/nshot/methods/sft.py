@@ -54,7 +54,8 @@ class Sft(SftOptions, Method):
         module = source.causal_module()
         classifier.set_dropout(module, self.dropout)
         rate = self.learning_rate or sft.usual_rate(decoders.n_weights(module))
-        tuned = sft.fit(self, task, train, source, module, rate, context)
+        texts = sft.learnable(self, task, train, source)
+        tuned = sft.fit(self, train, texts, source, module, rate, context)
         state = State(tuned.settings(source, context.seed), decoders.weights_of(module), decoders.files_of(source))
         return sft.writer(self, task, source, state.tensors, state)
 

@@ -19,7 +19,8 @@ class SftLora(SftOptions, Method):
     """Train low-rank changes of a decoder's matrices to write the answers.
 
     **Idea.** As `sft`, but of each linear layer ``W x`` only A and B in ``W x + alpha / rank * B A x`` are trained, A
-    of shape (rank, in) and B of shape (out, rank). Merged into W, it writes as fast as the original network. With
+    of shape (rank, in) and B of shape (out, rank). Merged into W, it writes as fast as the original network. A token
+    that is to end answers and that the model has never met is learnt as well: it would never stop otherwise. With
     `quantise` W is held in 4 bits while A and B are trained (QLoRA); they are merged into the original W afterwards.
 
     **Needs** a backbone that generates and trains, and one example with its answer; 4 bits need a graphics card.
@@ -75,6 +76,8 @@ class SftLora(SftOptions, Method):
         classifier.set_dropout(module, 0.0)
         rate = self.learning_rate or sft.usual_rate(decoders.n_weights(module), adapters=True)
         targets = decoders.linear_layers(module, self.target_modules)
+        texts = sft.learnable(self, task, train, source)
+        ends = decoders.unknown_ends(module, texts.kept)
         if self.quantise == "4bit":
             quantised.hold_in_4_bits(module, targets, context.device)
         wrapped = adapters.with_adapters(
@@ -85,10 +88,13 @@ class SftLora(SftOptions, Method):
             target_modules=targets,
             seed=context.seed,
             dora=self.dora,
+            tokens=ends,
         )
-        tuned = sft.fit(self, task, train, source, module, rate, context)
+        tuned = sft.fit(self, train, texts, source, module, rate, context)
         config, tensors = adapters.adapter_state(wrapped)
-        state = State(tuned.settings(source, context.seed), tensors, adapters.files_of(config, source))
+        tokens = [token for rows in ends.values() for token in rows]
+        settings = {**tuned.settings(source, context.seed), "ends_learnt": tokens}
+        state = State(settings, tensors, adapters.files_of(config, source))
         return self._predictor(task, source, state)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
@@ -101,5 +107,7 @@ class SftLora(SftOptions, Method):
         """Return the writer with the adapters merged into the network, so that none of them is seen again."""
         from nshot.training import decoders, sft
 
-        weights = decoders.merged(source, state.tensors, rank=self.rank, alpha=self.alpha)
+        weights = decoders.merged(
+            source, state.tensors, rank=self.rank, alpha=self.alpha, tokens=state.settings["ends_learnt"]
+        )
         return sft.writer(self, task, source, weights, state)

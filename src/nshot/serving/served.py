@@ -76,8 +76,8 @@ def served(name: str, predictor: Predictor) -> Served:
     """
     if not isinstance(predictor, Writer):
         raise UnsupportedError(
-            f"{name} does not write answers. Models that write are served so far, such as those of sft, in_context and "
-            "prompt; use nshot predict for this one."
+            f"{name} does not write answers with a language model. Models that do are served so far, such as those of "
+            "sft, in_context and prompt; use nshot predict for this one."
         )
     if isinstance(predictor, ModelWriter):
         return Served(name, predictor, predictor.decoding, predictor.model, predictor.before)

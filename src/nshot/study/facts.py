@@ -146,9 +146,10 @@ def _protocol(study: Study, *, has_groups: bool) -> str:
             f"{design.n_test:,} rows held out as test, {grouped}{in_proportion}; "
             f"{design.repeats} {draws} of the training rows."
         )
+    which = "every row is" if design.n_test == of_all else f"{design.n_test:,} of the {of_all:,} rows are"
     return (
-        f"{design.repeats} {rounds} of {design.folds}-fold cross-validation, {grouped}: every row is tested once a "
-        f"round, by a model that has seen up to {design.n_train:,} others."
+        f"{design.repeats} {rounds} of {design.folds}-fold cross-validation, {grouped}: {which} tested once a round, "
+        f"by a model that has seen up to {design.n_train:,} others."
     )
 
 

@@ -398,7 +398,7 @@ class Study:
                 opened=Opened(self.backbones, prepared.precision),
             ),
             skipped=[*self._refused, *_distinct(outcome.skipped)],
-            notes=outcome.notes,
+            notes=[*outcome.notes, *self._unanswered(evidence)],
             timeline=self._timeline(ledger, outcome),
             precision=prepared.precision,
             device=prepared.device,
@@ -406,6 +406,15 @@ class Study:
         if self._new_labels is None:
             return result
         return self._with_new_labels(self._new_labels, result, execution, evidence, only)
+
+    def _unanswered(self, evidence: Evidence) -> list[str]:
+        """Return who could not take in some of the inputs."""
+        notes = []
+        for name in evidence.entrants:
+            most = max((run.settings.get("unanswered", 0) for run in evidence.completed(name)), default=0)
+            if most:
+                notes.append(f"{name}: {most:,} of the test inputs are too long for it and count as empty answers.")
+        return notes
 
     def _late_jobs(self, precision: str) -> list[Job]:
         if self._new_labels is None:

@@ -14,6 +14,8 @@ ALIKE = 0.01
 """Measured scores that differ by less are called the same where no difference is shown: a point of most metrics."""
 GIVEN = "given"
 """The method of answers that were given, such as a present system's."""
+_ASKED = ("prompt", "in_context")
+"""Methods that ask a language model as it is, and not for features."""
 _MOST_FORBIDDEN = 2
 """So many candidates that a limit forbids are told with their figures."""
 _TOLD = (Family.FINE_TUNING, Family.FEW_SHOT, Family.ZERO_SHOT)
@@ -137,11 +139,12 @@ def _adds_nothing(rows: Sequence[dict[str, Any]], *, is_trained: bool, higher_is
     if any((gap > 0) == higher_is_better for gap in gaps if gap):
         return []
     used = ", ".join(sorted({row["backbone"] for row in rows}))
-    what = "The pre-trained model" if is_trained else "The pre-trained model's features as they are"
-    verb = ("adds" if is_trained else "add") if all(row["distinguishable"] for row in rows) else None
-    if verb is not None:
-        return [f"{what} ({used}) {verb} nothing to it on these texts."]
-    return [f"{what} ({used}) {'is' if is_trained else 'are'} not shown to add anything to it on these texts."]
+    whole = is_trained or any(row["method"] in _ASKED for row in rows)
+    as_it_is = "" if is_trained else " as it is" if whole else "'s features as they are"
+    what = f"The pre-trained model{as_it_is} ({used})"
+    if all(row["distinguishable"] for row in rows):
+        return [f"{what} {'adds' if whole else 'add'} nothing to it on these texts."]
+    return [f"{what} {'is' if whole else 'are'} not shown to add anything to it on these texts."]
 
 
 def how_sure(name: str, picks: Mapping[str, float]) -> list[str]:

@@ -33,6 +33,7 @@ from nshot.core import (
     DataError,
     Dataset,
     Embeds,
+    ExampleError,
     FitContext,
     Growable,
     NshotError,
@@ -425,9 +426,9 @@ class Worker:
         started = time.perf_counter()
         predictor = method.fit(self._setting.task, subset, pool, backbone, context)
         fit_seconds = time.perf_counter() - started + embedding_seconds
-        predictor.predict(test.examples[:1])  # reads the weights, which is no part of what an answer costs
+        _answered(predictor, test.examples[:1])  # reads the weights, which is no part of what an answer costs
         answering = time.perf_counter()
-        prediction = predictor.predict(test.without_targets().examples)
+        prediction, taken_in = _answered(predictor, test.without_targets().examples)
         done = time.perf_counter()
         prediction = _with_likelihoods(prediction, predictor, test)
         memory = _peak_memory()
@@ -445,7 +446,7 @@ class Worker:
         if backbone is not None and backbone.ref.is_remote:
             cost = _as_asked(cost, backbone, asked_before)
         elif request.latency:
-            cost = self._with_speed(cost, method, state, test.examples)
+            cost = self._with_speed(cost, method, state, test.take(taken_in).examples)
         arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
         if request.latency and request.n_labels:
             arrays |= self._on_own_rows(predictor, subset)
@@ -454,7 +455,9 @@ class Worker:
         file = self._write_predictions(request.key, arrays)
         if request.keep:
             self._keep(request.key, predictor, method)
-        return Fitted(cost, file, _json_only(state.settings))
+        unanswered = len(test) - len(taken_in)
+        settings = _json_only(state.settings)
+        return Fitted(cost, file, {**settings, "unanswered": unanswered} if unanswered else settings)
 
     def fit_with_new_labels(self, request: FitWithNewLabels) -> list[Fitted]:
         """Take new labels in with each number of examples, predict, measure, and write the predictions.
@@ -638,6 +641,30 @@ def of_bytes(array: np.ndarray) -> list[str]:
     """Return the texts that `as_bytes` wrote."""
     texts: list[str] = json.loads(array.tobytes())
     return texts
+
+
+def _answered(predictor: Predictor, examples: Sequence[Any]) -> tuple[Prediction, list[int]]:
+    """Return the answers, and the positions of the examples that were answered.
+
+    A model that writes does not take in every input: those that are too long for it get an empty answer. It is as bad
+    as an answer can be, and the candidate is not lost for one row.
+    """
+    left = list(range(len(examples)))
+    while True:
+        try:
+            found = predictor.predict([examples[at] for at in left])
+        except ExampleError as error:
+            if not isinstance(predictor, Writer):
+                raise
+            del left[error.position]
+        else:
+            break
+    if len(left) == len(examples):
+        return found, left
+    texts, stopped = [""] * len(examples), [False] * len(examples)
+    for at, text, ended in zip(left, found.texts or (), found.stopped or (), strict=True):
+        texts[at], stopped[at] = text, ended
+    return Prediction(texts=texts, stopped=stopped), left
 
 
 def _with_likelihoods(prediction: Prediction, predictor: Predictor, test: Dataset) -> Prediction:

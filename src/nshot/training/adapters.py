@@ -20,6 +20,7 @@ from nshot.core import Backbone, HandsOver, OptionError, PrefixShape
 
 _PREFIX = "base_model.model."
 _DOWN, _UP, _MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+_ROWS = ".token_adapter.trainable_tokens_delta"
 _SCALE = ".ia3_l"
 _OF_WHOLE_MODELS = ("config.json", "generation_config.json")
 PREFIX = "prompt_embeddings"
@@ -35,6 +36,7 @@ def with_adapters(
     target_modules: Sequence[str],
     seed: int,
     dora: bool = False,
+    tokens: Mapping[str, Sequence[int]] | None = None,
 ) -> nn.Module:
     """Return `network` with a low-rank adapter beside each target layer; only the adapters are trainable.
 
@@ -50,6 +52,7 @@ def with_adapters(
             layer gets an adapter.
         seed: Decides A.
         dora: Whether the length of every row of a matrix is trained apart from its direction, see `merged`.
+        tokens: Tokens whose rows are trained as well, by the last part of the name of their table.
 
     Raises:
         OptionError: The network has no linear layer.
@@ -57,7 +60,14 @@ def with_adapters(
     from peft import LoraConfig, get_peft_model
 
     targets = _targets(network, target_modules)
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, use_dora=dora)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=targets,
+        use_dora=dora,
+        trainable_token_indices={name: list(rows) for name, rows in tokens.items()} if tokens else None,
+    )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # peft asks transformers for a name that transformers has given another one.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
@@ -169,7 +179,12 @@ def shapes(adapters: Mapping[str, np.ndarray]) -> dict[str, tuple[int, int]]:
 
 
 def merged(
-    weights: Mapping[str, torch.Tensor], adapters: Mapping[str, np.ndarray], *, rank: int, alpha: float
+    weights: Mapping[str, torch.Tensor],
+    adapters: Mapping[str, np.ndarray],
+    *,
+    rank: int,
+    alpha: float,
+    tokens: Sequence[int] = (),
 ) -> dict[str, np.ndarray]:
     """Return ``V = W + alpha / rank * B A`` for every layer with an adapter, under the names of the bare network.
 
@@ -181,8 +196,14 @@ def merged(
         adapters: From `adapter_state`; tensors of other names are passed over.
         rank: As trained.
         alpha: As trained.
+        tokens: Whose rows of a table were trained as well.
     """
     changed = {}
+    for name in [name for name in adapters if name.endswith(_ROWS)]:
+        table = name.removeprefix(_PREFIX).removesuffix(_ROWS) + ".weight"
+        rows = weights[table].numpy().copy()
+        rows[list(tokens)] = adapters[name]
+        changed[table] = rows
     for layer in [name.removesuffix(_DOWN) for name in adapters if name.endswith(_DOWN)]:
         down, up = (_tensor(adapters[layer + part]) for part in (_DOWN, _UP))
         name = layer.removeprefix(_PREFIX) + ".weight"

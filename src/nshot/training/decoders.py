@@ -49,6 +49,7 @@ _GPU_TOKENS = 16_384
 """Most tokens of a micro-batch on a graphics card; where they do not fit, the loop halves it."""
 _PROBE = 4
 _SAME = 1e-4
+_SAME_ROW = 0.999
 _LOOKED_AT = 16
 """Texts that say how much a model knows before it is trained."""
 
@@ -141,8 +142,34 @@ def linear_layers(module: nn.Module, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(wanted))
 
 
+@torch.no_grad()
+def unknown_ends(module: nn.Module, texts: Sequence[TokenisedText]) -> dict[str, tuple[int, ...]]:
+    """Return the tokens at the end of texts that a model cannot tell from others, by the name of their table.
+
+    Tokens that never occurred while a model was trained end up with one and the same row in its head: no change of the
+    layers below makes it write one of them and not another, so that it would never stop. These rows have to be trained.
+
+    Returns:
+        The last part of the table's name, with the tokens; empty where there are none.
+    """
+    head = cast("CausalNetwork", module).get_output_embeddings()
+    rows = functional.normalize(cast("Tensor", head.weight), dim=1)
+    ends = sorted({text.ids[-1] for text in texts})
+    likeness = rows[ends] @ rows.T
+    likeness[range(len(ends)), ends] = 0
+    unknown = tuple(end for end, nearest in zip(ends, likeness.amax(1).tolist(), strict=True) if nearest > _SAME_ROW)
+    # Of two layers with one weight the first named is the one that peft knows.
+    names = [name for name, parameter in module.named_parameters() if parameter is head.weight]
+    return {names[0].split(".")[-2]: unknown} if unknown else {}
+
+
 def merged(
-    source: TrainableDecoder, adapters_of: Mapping[str, np.ndarray], *, rank: int, alpha: float
+    source: TrainableDecoder,
+    adapters_of: Mapping[str, np.ndarray],
+    *,
+    rank: int,
+    alpha: float,
+    tokens: Sequence[int],
 ) -> dict[str, np.ndarray]:
     """Return the weights of `source` that adapters change, with their changes.
 
@@ -157,7 +184,7 @@ def merged(
                 f"These adapters do not belong to {source.ref.name}: they change {layer} of shape {shape}, and the "
                 f"model has {f'one of shape {found}' if found else 'none'}. Open the model that they were trained with."
             )
-    return adapters.merged(weights, adapters_of, rank=rank, alpha=alpha)
+    return adapters.merged(weights, adapters_of, rank=rank, alpha=alpha, tokens=tokens)
 
 
 def fitting(weights: Mapping[str, np.ndarray], source: TrainableDecoder) -> Mapping[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from pydantic import Field
 from nshot.core import (
     Ability,
     Dataset,
-    Example,
     FitContext,
     Needs,
     State,
@@ -110,32 +109,29 @@ class Tuned:
 
 def fit(
     options: SftOptions,
-    task: Task,
     train: Dataset,
+    texts: Texts,
     source: TrainableDecoder,
     module: nn.Module,
     learning_rate: float,
     context: FitContext,
 ) -> Tuned:
-    """Train what of `module` wants a gradient, in place, on the first answer of each example.
+    """Train what of `module` wants a gradient, in place.
 
     Args:
         options: How.
-        task: Its instruction stands before every example, as it does when answers are written.
         train: n examples with answers.
+        texts: The same, from `learnable`.
         source: The backbone that `module` is of.
         module: ``source.causal_module()``, perhaps with adapters in it.
         learning_rate: The highest rate.
         context: Seed, device and so on.
 
     Raises:
-        DataError: No example is short enough.
         TrainingError: The training diverged.
     """
     from nshot.training import decoders
 
-    answers = [target[0] for target in train.labelled_targets()]
-    texts = learnable(options, task, train.examples, answers, source)
     record = decoders.train(
         module,
         texts.kept,
@@ -149,14 +145,14 @@ def fit(
     return Tuned(texts, record, longest_answer(source, train))
 
 
-def learnable(
-    options: SftOptions,
-    task: Task,
-    examples: Sequence[Example],
-    answers: Sequence[str],
-    source: TrainableDecoder,
-) -> Texts:
-    """Return n examples with their answers as `source` trains on them.
+def learnable(options: SftOptions, task: Task, train: Dataset, source: TrainableDecoder) -> Texts:
+    """Return the examples with their first answers as `source` trains on them.
+
+    Args:
+        options: How long a text may be, and which answers are learnt.
+        task: Its instruction stands before every example, as it does when answers are written.
+        train: n examples with answers.
+        source: Prepares them.
 
     Raises:
         DataError: No example is short enough.
@@ -164,7 +160,8 @@ def learnable(
     from nshot.training import decoders
 
     asked = instructed(task)
-    told = [as_conversation(example, asked) for example in examples]
+    told = [as_conversation(example, asked) for example in train.examples]
+    answers = [target[0] for target in train.labelled_targets()]
     tokenised = source.conversations(told, answers, every_answer=options.every_answer)
     return decoders.within(tokenised, source.longest if options.max_length is None else options.max_length)
 

@@ -11,7 +11,17 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 import nshot
 from nshot import api
 from nshot.bundle import MeasuredScore
-from nshot.core import DataError, OptionError, Prediction, State, Task, TaskKind, UnsupportedError
+from nshot.core import (
+    DataError,
+    Decoding,
+    ExampleError,
+    OptionError,
+    Prediction,
+    State,
+    Task,
+    TaskKind,
+    UnsupportedError,
+)
 
 TASK = Task(TaskKind.CLASSIFY, ("a", "b", "c"))
 
@@ -287,3 +297,54 @@ def test_data_in_the_place_of_a_model_is_told(tmp_path):
 def test_options_that_cannot_be_meant_are_refused(more, expected):
     with pytest.raises(OptionError, match=expected):
         nshot.evaluate(model(), rows(30), **more)
+
+
+class Writes:
+    """A writer that says "yes", and takes true answers of at most three words."""
+
+    decoding = Decoding()
+
+    def predict(self, examples):
+        for position, example in enumerate(examples):
+            if "huge" in example.messages[-1].content:
+                raise ExampleError(position, " is too long.")
+        return Prediction(texts=["yes"] * len(examples), stopped=[True] * len(examples))
+
+    def stream(self, example, decoding):
+        yield "yes"
+
+    def likelihoods(self, examples, answers):
+        for position, answer in enumerate(answers):
+            if len(answer.split()) > 3:
+                raise ExampleError(position, " is too long with its answer.")
+        return np.array([[-1.0, 2.0]] * len(answers))
+
+    def state(self):
+        return State()
+
+
+def written(questions, answers, **options):
+    from nshot.bundle import BundleInfo
+
+    task = Task(TaskKind.GENERATE, metric="bleu")
+    writer = api.Model(Named("writer"), task, Writes(), BundleInfo(model_n_labels=9))
+    return nshot.evaluate(writer, (questions, answers), **options)
+
+
+def test_a_true_answer_that_does_not_fit_leaves_out_only_what_needs_it():
+    questions = [f"question number {i * i}{'abcdefg'[i % 7]}" for i in range(90)]
+    answers = ["yes"] * 80 + ["a true answer of far too many words"] + ["yes"] * 9
+    record = written(questions, answers).record
+    assert record["metrics"]["exact_match"]["score"] > 0.9
+    assert record["models"][0]["left_out"] == dict.fromkeys(
+        ("bits_per_byte", "perplexity"), "Example 81 is too long with its answer."
+    )
+    with pytest.raises(UnsupportedError, match="Example 81 is too long with its answer"):
+        written(questions, answers, metric="perplexity")
+
+
+def test_an_input_that_is_too_long_is_named_by_its_row():
+    questions = [f"question number {i * i}{'abcdefg'[i % 7]}" for i in range(90)]
+    questions[70] = "huge"
+    with pytest.raises(ExampleError, match="Example 71 is too long"):
+        written(questions, ["yes"] * 90)

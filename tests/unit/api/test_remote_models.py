@@ -44,3 +44,14 @@ def test_a_saved_remote_model_is_evaluated_where_it_may_be_asked(model):
     with pytest.raises(OptionError, match="--allow-remote"):
         nshot.evaluate(model, data)
     assert nshot.evaluate(model, data, metric="length_ratio", allow_remote=True).record["n"] == len(QUESTIONS)
+
+
+def test_an_input_that_is_too_long_is_named_by_its_row_and_what_was_written_before_is_kept(model, tmp_path, capsys):
+    questions = [f"question {i}" for i in range(70)]
+    questions[66] = "word " * 5000
+    (tmp_path / "new.csv").write_text("\n".join(["prompt", *questions]) + "\n")
+    out = tmp_path / "answers.csv"
+    assert run(["predict", str(model), str(tmp_path / "new.csv"), "--out", str(out), "--allow-remote"]) == 2
+    told = capsys.readouterr().err
+    assert "Example 67: it is longer than echo takes in" in told
+    assert "64 answers that were finished are in" in told

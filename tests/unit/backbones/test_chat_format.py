@@ -294,3 +294,12 @@ def _with_blanks_in_front(folder: Path, scheme: str) -> None:
     tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def test_a_folder_without_a_tokenizer_says_what_is_missing(tmp_path: Path) -> None:
+    model = decoder(tmp_path, CHATML)
+    folder = model.settings.folder
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ModelError, match=r"has no tokenizer\. Expected tokenizer\.json or "):
+        open_backbone(str(folder)).prompt_tokens(["the dog"])

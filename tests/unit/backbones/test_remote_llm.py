@@ -450,6 +450,15 @@ def test_an_endpoint_that_lets_nothing_through_is_given_up():
         assert len(script.asked) == 1
 
 
+def test_answers_are_said_to_be_kept_only_where_they_are(tmp_path):
+    with scripted(lambda path, body: failed(401 if path.endswith("/models") else 429, "slow down")) as script:
+        with pytest.raises(ModelError, match=r"slow down\. Wait") as without:
+            remote(script.address).generate(["a"], GREEDY)
+        with pytest.raises(ModelError, match="What was answered is kept"):
+            remote(script.address, replace(ALLOWED, record=tmp_path / "answers.jsonl")).generate(["a"], GREEDY)
+    assert "kept" not in str(without.value)
+
+
 def test_a_failing_server_is_tried_again():
     replies = iter([failed(503), said()])
     with scripted(lambda path, body: next(replies)) as script:

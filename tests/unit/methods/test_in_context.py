@@ -8,6 +8,7 @@ from nshot.core import (
     Conversation,
     DataError,
     Dataset,
+    ExampleError,
     Message,
     Task,
     TaskKind,
@@ -221,3 +222,14 @@ def test_long_texts_are_cut_so_that_the_examples_stay():
         turns = without_system(as_conversation(asked[0], before).messages)
         assert len(turns) == 13
         assert sum(len(turn.content.split()) for turn in turns) < 200
+
+
+def test_an_input_that_is_too_long_is_named_by_where_it_stands_among_all():
+    def write(turns):
+        if "huge" in turns[-1].content:
+            raise ExampleError(0, " has too many tokens.")
+        return "yes"
+
+    predictor = fit("in_context", WRITE, pairs(9), Scripted(write=write, longest=60), max_new_tokens=20)
+    with pytest.raises(ExampleError, match="Example 3 has too many tokens"):
+        predictor.predict(["a", "b", "huge " * 55, "c"])

@@ -145,6 +145,36 @@ def test_four_bits_without_a_graphics_card_are_refused_in_words() -> None:
         fit(METHODS["sft_lora"](quantise="4bit"))
 
 
+def test_an_end_that_the_model_cannot_tell_from_other_tokens_is_learnt() -> None:
+    source = decoder()
+    weights = decoders.weights_of(source.causal_module())
+    table = weights["model.embed_tokens.weight"].copy()
+    end = source.conversations(["card"], ["."])[0].ids[-1]
+    table[end] = table[end + 1]  # as rows are of tokens that never occurred
+    unknown = source.rewritten({"model.embed_tokens.weight": table})
+    method = METHODS["sft_lora"]()
+    trained = fit(method, backbone=unknown)
+
+    state = trained.state()
+    rows = {name: value for name, value in state.tensors.items() if "lora" not in name}
+    assert [value.shape for value in rows.values()] == [(1, 32)]
+    assert state.settings["ends_learnt"] == [end]
+    written = trained.model.causal_module().get_input_embeddings().weight.detach().numpy()
+    assert np.array_equal(written[end], next(iter(rows.values()))[0])
+    assert not np.allclose(written[end], table[end], atol=1e-2)
+    others = np.delete(np.arange(len(table)), end)
+    assert np.array_equal(written[others], table[others])
+    restored = method.restore(TASK, state, lambda ref: unknown)
+    assert np.array_equal(restored.likelihoods(TEXTS, ANSWERS), trained.likelihoods(TEXTS, ANSWERS))
+
+
+def test_ends_that_the_model_knows_are_left_as_they_are() -> None:
+    state = fit(METHODS["sft_lora"](epochs=1.0)).state()
+
+    assert state.settings["ends_learnt"] == []
+    assert all("lora" in name for name in state.tensors)
+
+
 def test_only_what_an_adapter_holds_is_saved() -> None:
     state = fit(METHODS["sft_lora"](epochs=1.0, rank=3, target_modules=("q_proj",))).state()
 

@@ -296,6 +296,14 @@ def test_a_body_that_is_no_json_or_of_another_type_is_refused(address):
     assert refused(f"{address}/nothing")[1]["type"] == "invalid_request_error"
 
 
+def test_an_image_is_refused_in_words(address):
+    part = {"type": "image_url", "image_url": {"url": "x"}}
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": [part]}]}).encode()
+    status, error = refused(f"{address}/chat/completions", body, "application/json")
+    assert status == 400
+    assert error["message"].startswith("messages.0.content: expected a text, or parts such as")
+
+
 def test_what_does_not_write_is_not_served():
     class Labels:
         def predict(self, examples):

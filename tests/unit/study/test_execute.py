@@ -311,3 +311,11 @@ def test_what_there_was_no_time_to_measure_is_not_said_to_take_no_time(ledger, w
     assert reasons
     assert not any("about 0s" in reason for reason in reasons)
     assert all("no time to find out" in reason for reason in reasons)
+
+
+def test_cheap_runs_without_labels_and_on_all_rows_come_before_the_sizes_between(ledger, wall):
+    worker = FakeWorker(wall, {"majority": 0.01, "tfidf_linear": 0.1})
+    execution(ledger, worker, wall).cheap(plans(CHEAP, ALSO_CHEAP), others_wait=False)
+    first = [request.n_labels for request in worker.asked if request.repeat == 0]
+    whole = max(PLAN.ladder)
+    assert first.index(min(n for n in first if n)) > max(place for place, n in enumerate(first) if n == whole)

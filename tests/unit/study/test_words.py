@@ -121,6 +121,8 @@ def test_a_baseline_as_the_pick_says_what_that_means():
     )
     trained = row("lora:mini", "fine-tuning", behind=True)
     assert said(trained, pick=pick)[0] == "The pre-trained model (mini) adds nothing to it on these texts."
+    asked = row("prompt:mini", "zero-shot", behind=True)
+    assert said(asked, pick=pick)[0] == "The pre-trained model as it is (mini) adds nothing to it on these texts."
 
 
 def test_what_is_not_shown_to_be_behind_a_baseline_is_not_said_to_add_nothing():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from safetensors.numpy import load_file
 
-from nshot.core import Task, TaskKind
-from nshot.study.worker import Setting, Worker
+from nshot.core import Decoding, ExampleError, Prediction, State, Task, TaskKind
+from nshot.study.worker import Setting, Worker, _answered
 
 
 def test_answers_come_back_from_the_disk_whatever_way_they_lie_in_memory(tmp_path):
@@ -29,3 +29,36 @@ def test_answers_come_back_from_the_disk_whatever_way_they_lie_in_memory(tmp_pat
     assert not stacked.flags.c_contiguous
     Worker(setting, lambda *_: None)._write_predictions("run", {"metric.perplexity": stacked})
     assert np.array_equal(load_file(tmp_path / "run.safetensors")["metric.perplexity"], columns)
+
+
+class OfFewWords:
+    """A writer that takes in inputs of up to three words."""
+
+    decoding = Decoding()
+
+    def predict(self, examples):
+        for position, example in enumerate(examples):
+            if len(example.split()) > 3:
+                raise ExampleError(position, " is too long.")
+        return Prediction(texts=[example.upper() for example in examples], stopped=[True] * len(examples))
+
+    def likelihoods(self, examples, answers):
+        return None
+
+    def stream(self, example, decoding):
+        yield example.upper()
+
+    def state(self):
+        return State()
+
+
+def test_inputs_that_are_too_long_for_a_model_get_an_empty_answer_and_the_others_their_own():
+    prediction, taken_in = _answered(OfFewWords(), ["a", "one two three four", "b c", "w " * 90])
+    assert list(prediction.texts) == ["A", "", "B C", ""]
+    assert list(prediction.stopped) == [True, False, True, False]
+    assert taken_in == [0, 2]
+
+
+def test_where_no_input_can_be_taken_in_all_answers_are_empty():
+    prediction, taken_in = _answered(OfFewWords(), ["w " * 9])
+    assert (list(prediction.texts), taken_in) == ([""], [])

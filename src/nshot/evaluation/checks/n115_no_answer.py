@@ -27,8 +27,8 @@ def check(audit: Audit) -> Check | None:
         )
         has, serves = ("has", "serves") if len(blank) == 1 else ("have", "serve")
         said.append(
-            f"{counted(len(blank), 'row')} of {train.rows:,} in {train.name} {has} no answer ({reason}) and {serves} as "
-            "inputs only."
+            f"{counted(len(blank), 'row')} of {train.rows:,} in {train.name} {has} no answer ({reason}) and {serves} "
+            "as inputs only."
         )
     if train.refused:
         said.append(

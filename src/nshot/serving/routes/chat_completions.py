@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from starlette.responses import JSONResponse, Response
 
 from nshot.core import Conversation, Decoding
@@ -46,11 +46,24 @@ class _Part(BaseModel):
     text: str
 
 
+def _is_text_part(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") == "text" and isinstance(value.get("text"), str)
+
+
 class _Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[_Part] | None = None
     tool_calls: list[dict[str, Any]] = []
     name: str | None = None
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _of_texts(cls, value: Any) -> Any:
+        """Refuse images and the like in one sentence, not once for each form that was tried."""
+        is_text = value is None or isinstance(value, str)
+        if not is_text and not (isinstance(value, list) and all(map(_is_text_part, value))):
+            raise ValueError('expected a text, or parts such as {"type": "text", "text": "Hello"}')
+        return value
 
 
 class _StreamOptions(BaseModel):
