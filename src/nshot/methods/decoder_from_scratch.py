@@ -47,6 +47,7 @@ class DecoderFromScratch(SftOptions, Method):
     family: ClassVar[Family] = Family.FROM_SCRATCH
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
+    relative_cost: ClassVar[float] = 0.5
 
     width: int = Field(default=128, ge=32, multiple_of=32)
     """Length of the vectors between layers."""
