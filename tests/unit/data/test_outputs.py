@@ -49,7 +49,7 @@ SHAREGPT = [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hello"}
         ("a.txt", '{"a": 1}\n{"a": 2}\n', ['{"a": 1}', '{"a": 2}']),
         ("a.out", "one\ntwo\n", ["one", "two"]),
         ("a.txt", "Café\nnaïve\n".encode("latin-1"), ["Café", "naïve"]),
-        ("a.txt.gz", gzip.compress(b"one\ntwo\n"), ["one", "two"]),
+        ("a.txt.gz", gzip.compress(b"one\ntwo\n", mtime=0), ["one", "two"]),
         ("a.csv", 'id,prediction\n1,"one, two"\n2,\n', ["one, two", ""]),
         ("a.csv", "output\none\ntwo\n", ["one", "two"]),
         ("a.jsonl", records({"text": "one", "score": 1}, {"text": None}), ["one", ""]),
