@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nshot.backbones.chat_format import ChatFormat, Prompts
-from nshot.backbones.computing import chosen_device, with_threads
 from nshot.backbones.decoder_settings import DecoderSettings, read_decoder_settings
+from nshot.backbones.local_model import LocalModel
 from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.prompt_cache import PromptCache
@@ -45,7 +44,7 @@ _BROKEN = "\ufffd"
 """What stands for the bytes of a character that is not complete yet."""
 
 
-class CausalLM:
+class CausalLM(LocalModel):
     """A decoder.
 
     Conversations are written in the model's own chat template, or in `chat_format.PLAIN_TEMPLATE` where it has none.
@@ -79,20 +78,16 @@ class CausalLM:
         Raises:
             ModelError: The folder holds no decoder that nshot can read.
         """
-        self._located = located
+        super().__init__(
+            located,
+            precision=precision,
+            device=device,
+            threads=threads,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
+        )
         self._settings = read_decoder_settings(located.folder)
-        self._asked_precision = precision
-        self._asked_device = device
-        self._threads = threads
-        self._trust_remote_code = trust_remote_code
-        self._progress = progress
         self._beginnings = PromptCache()
-
-    @cached_property
-    def ref(self) -> BackboneRef:
-        """Return which model this is; the first call hashes the weights if nobody did before."""
-        sha256 = self._located.wanted_sha256 or self._located.sha256()
-        return BackboneRef(self._located.id, self._located.revision, sha256)
 
     @property
     def settings(self) -> DecoderSettings:
@@ -103,15 +98,6 @@ class CausalLM:
     def longest(self) -> int | None:
         """Return the most tokens that it takes in, answer included; None where nobody says."""
         return self._settings.longest
-
-    @cached_property
-    def device(self) -> str:
-        """Return the torch device that computes.
-
-        Raises:
-            EnvironmentProblem: A GPU was asked for and there is none.
-        """
-        return chosen_device(self._asked_device)
 
     @cached_property
     def precision(self) -> str:
@@ -287,10 +273,6 @@ class CausalLM:
             "generation_config.json": _json(generation),
             **self.format.files(),
         }
-
-    def computing(self) -> AbstractContextManager[None]:
-        """Return the context in which this decoder's number of threads holds."""
-        return with_threads(self._threads)
 
     def _pretrained(self, kind: torch.dtype) -> transformers.PreTrainedModel:
         from nshot.backbones.causal_networks import pretrained

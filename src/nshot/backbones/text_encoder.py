@@ -8,20 +8,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nshot.backbones.cache import FeatureCache, text_digest
-from nshot.backbones.computing import chosen_device, with_threads
+from nshot.backbones.local_model import LocalModel
 from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
 from nshot.backbones.settings import EncoderSettings, read_settings
 from nshot.backbones.tokens import Tokens, as_texts
 from nshot.core import (
     Ability,
-    BackboneRef,
     Embeds,
     Example,
     PrefixShape,
@@ -44,7 +42,7 @@ _BATCH_TOKENS = 2048
 _SPLIT_WINDOW = 1024
 
 
-class TextEncoder:
+class TextEncoder(LocalModel):
     """A text encoder: embeds texts, and hands out its network for training."""
 
     modalities = frozenset({"text"})
@@ -75,20 +73,16 @@ class TextEncoder:
         Raises:
             ModelError: The folder holds no text encoder that nshot can read.
         """
-        self._located = located
+        super().__init__(
+            located,
+            precision=precision,
+            device=device,
+            threads=threads,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
+        )
         self._settings = read_settings(located.folder)
         self._cache = cache
-        self._asked_precision = precision
-        self._asked_device = device
-        self._threads = threads
-        self._trust_remote_code = trust_remote_code
-        self._progress = progress
-
-    @cached_property
-    def ref(self) -> BackboneRef:
-        """Return which model this is; the first call hashes the weights if nobody did before."""
-        sha256 = self._located.wanted_sha256 or self._located.sha256()
-        return BackboneRef(self._located.id, self._located.revision, sha256)
 
     @property
     def settings(self) -> EncoderSettings:
@@ -99,15 +93,6 @@ class TextEncoder:
     def width(self) -> int:
         """Return the length of a vector."""
         return self._settings.width
-
-    @cached_property
-    def device(self) -> str:
-        """Return the torch device that computes.
-
-        Raises:
-            EnvironmentProblem: A GPU was asked for and there is none.
-        """
-        return chosen_device(self._asked_device)
 
     @cached_property
     def precision(self) -> str:
@@ -251,10 +236,6 @@ class TextEncoder:
     @property
     def _cache_key(self) -> str:
         return f"{self.ref.sha256}|{self._settings.signature}|{self.precision}"
-
-    def computing(self) -> AbstractContextManager[None]:
-        """Return the context in which this encoder's number of threads holds."""
-        return with_threads(self._threads)
 
     def _load(self) -> None:
         """Read tokenizer and weights now."""
