@@ -11,6 +11,7 @@ from nshot.core.backbone import (
     Embeds,
     Generates,
     HandsOver,
+    Learns,
     Prefixes,
     PrefixShape,
     ReadsTokens,
@@ -60,6 +61,7 @@ from nshot.core.needs import Family, Needs, TakesIn
 from nshot.core.phrases import counted, listed, shortened, without_middle
 from nshot.core.prediction import Growable, Prediction, Predictor, Span, State, Writer
 from nshot.core.run import Candidate, Cost, Interval, Run, RunStatus
+from nshot.core.table import ColumnKind, Row, Tabular
 from nshot.core.task import Task, TaskKind
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "Candidate",
     "Check",
     "CheckFailedError",
+    "ColumnKind",
     "Computes",
     "Conversation",
     "Cost",
@@ -93,6 +96,7 @@ __all__ = [
     "HandsOver",
     "Interrupted",
     "Interval",
+    "Learns",
     "Message",
     "MissingExtraError",
     "ModelError",
@@ -107,6 +111,7 @@ __all__ = [
     "Prefixes",
     "Progress",
     "ReadsTokens",
+    "Row",
     "Run",
     "RunStatus",
     "Scores",
@@ -117,6 +122,7 @@ __all__ = [
     "Splits",
     "State",
     "Streams",
+    "Tabular",
     "TakesIn",
     "Task",
     "TaskKind",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -36,12 +36,15 @@ class BackboneRef:
         id: A name (``all-MiniLM-L6-v2``), a hub id (``org/model``), a local folder, or a model behind an address
             (``openai:MODEL``, ``openai:MODEL@http://host:port/v1``).
         revision: Hub commit, or None for what has none.
-        sha256: Hash of the weights file, or None before it was opened.
+        sha256: Hash of the weights file, or None before it was opened; of what was learnt, where that is not None.
+        learnt: Json-able: what a backbone that `Learns` took from the user's own examples, which is all there is to it;
+            None of a pre-trained model, and before it learnt. `sha256` stands for it where references are compared.
     """
 
     id: str
     revision: str | None = None
     sha256: str | None = None
+    learnt: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -57,11 +60,12 @@ class BackboneRef:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> BackboneRef:
         """Return the reference that `as_json` wrote."""
-        return cls(record["id"], record.get("revision"), record.get("sha256"))
+        return cls(record["id"], record.get("revision"), record.get("sha256"), record.get("learnt"))
 
-    def as_json(self) -> dict[str, str | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the reference as a json-able record."""
-        return {"id": self.id, "revision": self.revision, "sha256": self.sha256}
+        learnt = {} if self.learnt is None else {"learnt": dict(self.learnt)}
+        return {"id": self.id, "revision": self.revision, "sha256": self.sha256, **learnt}
 
 
 @runtime_checkable
@@ -92,6 +96,24 @@ class Computes(Protocol):
     @property
     def precision(self) -> str:
         """The number format that computes: ``fp32`` or ``bf16``."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """Has to see examples, without their targets, before it can do anything else.
+
+    The protocol hands it every pool in turn: what it takes from examples (the spread of a column, its categories) is
+    then never taken from a test.
+    """
+
+    def learnt_from(self, examples: Sequence[Example]) -> Backbone:
+        """Return a backbone with the same abilities that has seen these examples; this one stays as it is.
+
+        Its `ref` has all that is needed to open it again (`BackboneRef.learnt`).
+
+        Raises:
+            DataError: There is nothing in the examples that tells one from another.
+        """
 
 
 @runtime_checkable

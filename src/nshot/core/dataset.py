@@ -9,7 +9,10 @@ from functools import cached_property
 from typing import Any, TypeAlias, overload
 
 Example: TypeAlias = Any
-"""One input: a text, a row (mapping or tuple of numbers), an image, a conversation, a history."""
+"""One input: a text, a row (`core.table.Row`, or a tuple of numbers), an image, a conversation, a history.
+
+An image is the `bytes` of its file (PNG, JPEG ...) or a uint8 array of shape (height, width) or (height, width, 3).
+"""
 
 
 class Selection(Sequence[Any]):
@@ -24,6 +27,16 @@ class Selection(Sequence[Any]):
             # Selections of selections would make every access a chain; keep one level.
             self._positions = [source._positions[i] for i in positions]
             self._source = source._source
+
+    @property
+    def source(self) -> Sequence[Any]:
+        """What the positions refer to; never a `Selection` itself."""
+        return self._source
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """The positions."""
+        return self._positions
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -50,7 +63,8 @@ class Dataset:
         examples: n inputs; any sequence, so that a reader can hand over memory-mapped columns.
         modality: ``text``, ``row``, ``image``, ``conversation`` or ``history``.
         targets: n targets, or None where nothing is labelled. A label is a `str`; `tag` has tuples
-            of `str`, `extract` tuples of `Span`, `regress` floats. Of `generate` it is a tuple of texts: the row's own
+            of `str`, `extract` tuples of `Span`, `regress` floats, `detect` bools (true of an anomaly), `cluster` the
+            `str` that names the true group. Of `generate` it is a tuple of texts: the row's own
             answer, from which a fit learns, then other answers that are accepted when it is tested.
         groups: n group keys, or None; examples of one group never straddle a split.
         times: n sortable times, or None.

@@ -26,7 +26,8 @@ class Prediction:
     """The answers for n examples; what a task does not ask for stays None.
 
     Attributes:
-        labels: n labels (`classify`), or n tuples of labels (`tag`).
+        labels: n labels (`classify`), n tuples of labels (`tag`), or n names of groups (`cluster`): ``1``, ``2`` ...
+            from the largest group on, empty for an example that belongs to none.
         probabilities: Shape (n, number of labels), float32, columns in the order of `Task.labels`,
             rows summing to one for `classify`; None where the method has none.
         spans: n tuples of `Span` (`extract`).
@@ -34,6 +35,8 @@ class Prediction:
         scores: Shape (n,), float: an anomaly score, higher is stranger (`detect`).
         values: Shape (n,), float (`regress`).
         stopped: n truths: the text ended by itself, not at the longest length (`generate`).
+        decoded: n examples as they come back from `bits`: uint8 arrays of images, float32 vectors (`compress`).
+        bits: Shape (n,), float: how many bits each example was written in, without what all share (`compress`).
         likelihoods: Shape (n, 2), float: the log-probability in nats of the target's first text with its end, and its
             number of tokens (`generate`); filled in by whoever knows the targets, see `Writer`.
     """
@@ -45,10 +48,12 @@ class Prediction:
     scores: np.ndarray | None = None
     values: np.ndarray | None = None
     stopped: Sequence[bool] | None = None
+    decoded: Sequence[np.ndarray] | None = None
+    bits: np.ndarray | None = None
     likelihoods: np.ndarray | None = None
 
     def __len__(self) -> int:
-        for answers in (self.labels, self.probabilities, self.spans, self.texts, self.scores, self.values):
+        for answers in (self.labels, self.probabilities, self.spans, self.texts, self.scores, self.values, self.bits):
             if answers is not None:
                 return len(answers)
         return 0
