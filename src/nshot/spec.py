@@ -31,6 +31,13 @@ from nshot.core import (
 )
 
 
+_NEEDS_NO_LABELS = {
+    TaskKind.CLASSIFY: "label_similarity",
+    TaskKind.GENERATE: "prompt",
+    TaskKind.DETECT: "isolation_forest",
+}
+
+
 class Spec(BaseModel):
     """Options from outside: frozen, unknown keys refused with a suggestion, bad values refused in plain words."""
 
@@ -98,6 +105,8 @@ class Method(Spec):
     """What a training example costs beside one of full fine-tuning: orders runs before any was timed."""
     by_default: ClassVar[bool] = True
     """Whether a comparison runs it without being asked to."""
+    default_for: ClassVar[frozenset[str] | None] = None
+    """Of which modalities it then does; None: of all that it can be fitted on."""
 
     @classmethod
     def method_name(cls) -> str:
@@ -146,10 +155,11 @@ class Method(Spec):
             raise UnsupportedError(reason)
         fewest = self.needs.fewest_labels
         if len(train) < fewest:
-            without = "prompt" if task.kind is TaskKind.GENERATE else "label_similarity"
+            without = _NEEDS_NO_LABELS.get(task.kind)
+            instead = f", or use a method that needs none: {without}" if without else ""
             raise DataError(
                 f"{self.method_name()} needs at least {fewest} labelled {'example' if fewest == 1 else 'examples'}; "
-                f"{train.name} has {len(train)}. Label more, or use a method that needs none: {without}."
+                f"{train.name} has {len(train)}. Label more{instead}."
             )
         if len(train) and train.targets is None:
             raise DataError(f"{self.method_name()} learns from labelled examples; {train.name} has no labels.")

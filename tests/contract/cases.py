@@ -133,6 +133,12 @@ class Sample:
     train: Dataset
     new: tuple[Any, ...]
     odd: tuple[Any, ...]
+    normal: Dataset | None = None
+
+    @property
+    def pool(self) -> Dataset:
+        """Return the unlabelled examples: those of the training rows, or what is taken for normal."""
+        return self.train.without_targets() if self.normal is None else self.normal
 
     @property
     def of_a_new_label(self) -> list[Any]:
@@ -259,17 +265,29 @@ SAMPLES: dict[tuple[TaskKind, str], Sample] = {
         _NEW_TEXTS,
         _ODD_TEXTS,
     ),
-    (TaskKind.DETECT, "text"): Sample(
-        Task(TaskKind.DETECT, ("anomaly", "normal"), metric="roc_auc", unit="labelled anomalies"),
-        Dataset([*_CARD, _RATE[0]], targets=[*["normal"] * len(_CARD), "anomaly"]),
-        _NEW_TEXTS,
-        _ODD_TEXTS,
-    ),
-    (TaskKind.DETECT, "row"): Sample(
-        Task(TaskKind.DETECT, ("anomaly", "normal"), metric="roc_auc", unit="labelled anomalies"),
-        Dataset([*_rows(0.0, 8), *_rows(9.0, 1)], "row", targets=[*["normal"] * 8, "anomaly"]),
+    (TaskKind.REGRESS, "row"): Sample(
+        Task(TaskKind.REGRESS, metric="mae"),
+        Dataset(
+            [*_rows(0.0, 8), *_rows(3.0, 6), *_rows(6.0, 5)],
+            "row",
+            targets=[1000.0 + 0.5 * i for i in range(19)],
+        ),
         _NEW_ROWS,
         _ODD_ROWS,
+    ),
+    (TaskKind.DETECT, "text"): Sample(
+        Task(TaskKind.DETECT, metric="auroc", unit="labelled anomalies"),
+        Dataset(_RATE[:3], targets=[True] * 3),
+        _NEW_TEXTS,
+        _ODD_TEXTS,
+        Dataset([*_CARD, *_TOP_UP, _RATE[3]]),
+    ),
+    (TaskKind.DETECT, "row"): Sample(
+        Task(TaskKind.DETECT, metric="auroc", unit="labelled anomalies"),
+        Dataset(_rows(9.0, 3), "row", targets=[True] * 3),
+        _NEW_ROWS,
+        _ODD_ROWS,
+        Dataset([*_rows(0.0, 12), *_rows(8.5, 1)], "row"),
     ),
 }
 
@@ -316,7 +334,7 @@ class Case:
         return self.build().fit(
             self.sample.task if task is None else task,
             train,
-            self.sample.train.without_targets(),
+            self.sample.pool,
             self.open() if backbone is None else backbone,
             context(seed),
         )
@@ -328,10 +346,16 @@ def small_options(kind: type[Method]) -> dict[str, Any]:
 
 
 def context(seed: int = 0) -> FitContext:
-    return FitContext(_share_right, seed=seed, open=fake.open)
+    return FitContext(_goodness, seed=seed, open=fake.open)
 
 
-def _share_right(targets: Sequence[Any], prediction: Prediction) -> float:
+def _goodness(targets: Sequence[Any], prediction: Prediction) -> float:
+    """Return the share of right answers, minus the mean error, or how much higher anomalies score than other rows."""
+    if prediction.values is not None and len(targets):
+        return -float(np.mean(np.abs(np.asarray(targets) - prediction.values)))
+    if prediction.scores is not None and 0 < sum(targets) < len(targets):
+        marks = np.asarray(targets, dtype=bool)
+        return float(np.median(prediction.scores[marks]) - np.median(prediction.scores[~marks]))
     answers = prediction.labels if prediction.labels is not None else prediction.texts
     if answers is None or not len(targets):
         return 0.0

@@ -20,6 +20,7 @@ from nshot.core import (
     Generates,
     ModelError,
     Scores,
+    Starts,
     TaskKind,
     Trains,
     TrainsToWrite,
@@ -31,6 +32,7 @@ PROTOCOLS = {
     Ability.EMBEDS: Embeds,
     Ability.SCORES: Scores,
     Ability.GENERATES: Generates,
+    Ability.STARTS: Starts,
     Ability.TRAINS: (Trains, TrainsToWrite),
 }
 TEXTS = SAMPLES[TaskKind.CLASSIFY, "text"]

@@ -178,7 +178,7 @@ def test_odd_examples_in_training_get_an_answer_or_a_clear_error(case: Case) -> 
 def test_fit_changes_neither_data_nor_backbone(case: Case) -> None:
     train, backbone = case.sample.train, case.open()
     own = Dataset(list(train.examples), train.modality, list(train.targets), name="own")
-    pool = own.without_targets()
+    pool = own.without_targets() if case.sample.normal is None else case.sample.pool
     before = backbone_bytes(backbone)
     case.build().fit(case.sample.task, own, pool, backbone, context())
     assert replace(own).fingerprint == replace(train, name="own").fingerprint
@@ -284,6 +284,21 @@ def test_without_any_label_it_works_or_says_how_many_it_needs(case: Case) -> Non
             case.fit(train=nothing)
 
 
+@cases_where(lambda case: case.kind is TaskKind.REGRESS)
+def test_one_and_the_same_target_everywhere_is_answered_everywhere(case: Case) -> None:
+    same = replace(case.sample.train, targets=[7.25] * len(case.sample.train))
+    answers = case.fit(train=same).predict(case.sample.new).values
+    np.testing.assert_allclose(answers, 7.25, atol=0.1)
+
+
+@cases_where(lambda case: case.kind is TaskKind.DETECT and case.type.needs.fewest_labels > 0)
+def test_labelled_anomalies_score_higher_than_what_is_normal(case: Case) -> None:
+    sample, predictor = case.sample, fitted(case)
+    found = predictor.predict(sample.train.examples).scores
+    normal = predictor.predict(sample.pool.examples).scores
+    assert np.median(found) > np.median(normal)
+
+
 # A baseline may know nothing, and two epochs teach little.
 @cases_where(
     lambda case: case.kind is TaskKind.CLASSIFY and case.type.family != "baseline" and not case.type.trains_network
@@ -368,6 +383,6 @@ def test_fit_refuses_with_exactly_the_reason_that_supports_gives(name: str) -> N
                     continue
                 refusals += 1
                 with pytest.raises(UnsupportedError) as caught:
-                    method.fit(task, sample.train, sample.train.without_targets(), backbone, context())
+                    method.fit(task, sample.train, sample.pool, backbone, context())
                 assert str(caught.value) == reason
     assert refusals

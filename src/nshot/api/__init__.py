@@ -4,6 +4,7 @@ from nshot.api.chatting import Chat, ChatOptions, chat
 from nshot.api.checking import CheckedData, check
 from nshot.api.comparing import CompareOptions, compare, plan
 from nshot.api.evaluating import EvaluateOptions, Evaluation, evaluate
+from nshot.api.exploring import Exploration, ExploreOptions, explore_data
 from nshot.api.exporting import Export, ExportOptions, export
 from nshot.api.fitting import FitOptions, fit, fit_dataset
 from nshot.api.model import Course, Model, load
@@ -20,6 +21,8 @@ __all__ = [
     "Course",
     "EvaluateOptions",
     "Evaluation",
+    "Exploration",
+    "ExploreOptions",
     "Export",
     "ExportOptions",
     "FitOptions",
@@ -31,6 +34,7 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "explore_data",
     "export",
     "fit",
     "fit_dataset",

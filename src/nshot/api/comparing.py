@@ -272,7 +272,8 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
     remote = study.options.access(folder.answers)
 
     def opened(ref: BackboneRef) -> Backbone:
-        return open_backbone(refs.get(ref.id, ref), precision=result.precision, device=result.device, remote=remote)
+        known = refs.get(ref.id, ref) if ref.learnt is None else ref
+        return open_backbone(known, precision=result.precision, device=result.device, remote=remote)
 
     predictor = handed.method.restore(study.task, handed.state, opened)
     examples = study.data.train.examples[: bundle.READ_BACK]

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, Field
 
 from nshot import bundle, metrics
 from nshot.api.long_fit import long_fit
 from nshot.api.model import Course, Model
 from nshot.api.options import part_of, resolved_options
-from nshot.backbones import DEFAULT, open_backbone
+from nshot.backbones import DEFAULT, default_for, open_backbone
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
     Ability,
@@ -23,16 +24,25 @@ from nshot.core import (
     Computes,
     Dataset,
     FitContext,
+    Learns,
     OptionError,
     Task,
     TaskKind,
     UnsupportedError,
+    joined,
 )
 from nshot.data.options import ReadOptions
 from nshot.spec import Method
+from nshot.study.counting import Counts, Pool
 from nshot.study.options import Bytes, ComputingOptions
 from nshot.study.watch import Pace, Unwatched, Watch
 from nshot.training.tracking import WISH, is_destination
+
+if TYPE_CHECKING:
+    from nshot.data.columns import RowColumn
+    from nshot.data.reading import Source
+
+_WITHOUT_LABELS = frozenset({TaskKind.CLUSTER, TaskKind.COMPRESS})
 
 
 def _destinations(entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,9 +58,9 @@ class FitOptions(ReadOptions, RemoteOptions, ComputingOptions):
     """The method to fit."""
     set: tuple[str, ...] = ()
     """An option of the method, as OPTION=VALUE, such as learning_rate=3e-5."""
-    backbone: str = DEFAULT
-    """Pre-trained model: a name, a local folder or a hub id; for answers that are written a language model has to be
-    named, such as Qwen/Qwen2.5-0.5B-Instruct."""
+    backbone: str | None = None
+    """Pre-trained model: a name, a local folder or a hub id; the usual one for such examples unless named. For answers
+    that are written a language model has to be named, such as Qwen/Qwen2.5-0.5B-Instruct."""
     metric: str | None = None
     """What the method selects by; the task's own metric unless named."""
     seed: int = Field(default=0, ge=0)
@@ -75,7 +85,10 @@ def fit(
     watch: Watch | None = None,
     **more: Any,
 ) -> Model:
-    """Fit one method to all labelled rows of `data`.
+    """Fit one method to all rows of `data`.
+
+    To detect, n counts labelled anomalies: these are given with their labels, to methods that learn from them, and all
+    other rows are the pool. Groups are found in all rows, without a label.
 
     Args:
         data: As in `compare`.
@@ -98,17 +111,32 @@ def fit(
     watch.progress("reading", 0, 0)
     source = read(data, part_of(ReadOptions, resolved))
     watch.say(source.recognised)
-    pool = Dataset([*source.dataset.examples, *source.unlabelled.examples], source.dataset.modality, name="pool")
+    train, pool = _parts(source, with_labels=_method_to_fit(resolved).needs.fewest_labels > 0)
     return fit_dataset(
         source.task,
-        source.dataset,
+        train,
         pool,
         resolved,
         text_columns=source.text_columns,
+        row_columns=source.row_columns,
         label_column=source.label_column,
+        fingerprint=source.dataset.fingerprint,
         out=out,
         watch=watch,
     )
+
+
+def _parts(source: Source, *, with_labels: bool) -> tuple[Dataset, Dataset]:
+    """Return what a fit is given with its targets, and its pool."""
+    dataset, counted = source.dataset, None
+    if source.task.kind is TaskKind.DETECT:
+        counted = np.array([bool(mark) for mark in dataset.labelled_targets()], dtype=bool)
+    elif source.task.kind in _WITHOUT_LABELS:
+        counted = np.zeros(len(dataset), dtype=bool)
+    counts = Counts(None, counted, Pool.OTHERS if source.task.kind is TaskKind.DETECT else Pool.ALL)
+    labelled, others = counts.everything(len(dataset), with_labels=with_labels)
+    pool = joined(dataset.take(others).examples, source.unlabelled.examples)
+    return dataset.take(labelled), Dataset(pool, dataset.modality, name="pool")
 
 
 def fit_dataset(
@@ -118,7 +146,9 @@ def fit_dataset(
     options: FitOptions,
     *,
     text_columns: Sequence[str] = (),
+    row_columns: Sequence[RowColumn] = (),
     label_column: str | None = None,
+    fingerprint: str | None = None,
     out: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Model:
@@ -129,10 +159,12 @@ def fit_dataset(
     Args:
         task: What is asked.
         train: The labelled examples.
-        pool: All examples, without their targets.
+        pool: The examples without their targets; see `Method.fit`.
         options: Which method and how.
         text_columns: Remembered, so that later files are recognised.
+        row_columns: Likewise.
         label_column: Likewise.
+        fingerprint: Of the labelled data, where `train` is a part of it only.
         out: As in `fit`.
         watch: Shown what is going on.
 
@@ -161,7 +193,8 @@ def fit_dataset(
             progress=pace,
         )
 
-    backbone = opened(BackboneRef(options.backbone)) if method.needs.abilities is not None else None
+    named = options.backbone or default_for(pool.modality)
+    backbone = opened(BackboneRef(named)) if method.needs.abilities is not None else None
     reason = (
         _without_a_language_model(method, task, options)
         or method.supports(task, backbone)
@@ -169,6 +202,10 @@ def fit_dataset(
     )
     if reason is not None:
         raise UnsupportedError(reason)
+    if isinstance(backbone, Learns):
+        watch.progress("learning what the columns hold", 0, 0)
+        is_apart = task.kind is TaskKind.DETECT
+        backbone = backbone.learnt_from(joined(pool.examples, train.examples) if is_apart else pool.examples)
     sign = 1.0 if metric.higher_is_better else -1.0
     device = "cpu"
     if isinstance(backbone, Computes):
@@ -187,22 +224,24 @@ def fit_dataset(
         progress=pace,
         open=opened,
     )
+    fingerprint = fingerprint or train.fingerprint
     facts = {
         "seed": context.seed,
         "precision": context.precision,
         "threads": threads,
         "device": device,
         "processes": launched(),
-        "data fingerprint": train.fingerprint,
+        "data fingerprint": fingerprint,
         "torch": version("torch"),
     }
     about = bundle.BundleInfo(
         model_n_labels=len(train) if method.needs.fewest_labels else 0,
-        modality=train.modality,
+        modality=pool.modality,
         text_columns=tuple(text_columns),
+        row_columns=tuple(map(bundle.ColumnRecord.of, row_columns)),
         label_column=label_column,
         data_name=train.name,
-        data_fingerprint=train.fingerprint,
+        data_fingerprint=fingerprint,
         precision=context.precision,
     )
     decisive = {
@@ -255,7 +294,7 @@ def _method_to_fit(options: FitOptions) -> Method:
 def _without_a_language_model(method: Method, task: Task, options: FitOptions) -> str | None:
     """Return that a language model has to be named, where the method needs one and nobody did; or None."""
     needs_one = Ability.GENERATES in (method.needs.abilities or ()) and task.kind in method.needs.tasks
-    if not needs_one or options.backbone != DEFAULT:
+    if not needs_one or options.backbone not in {None, DEFAULT}:
         return None
     return (
         f"{method.method_name()} needs a language model that writes, and {DEFAULT} only turns texts into vectors. "

@@ -19,10 +19,13 @@ from nshot.core import (
     DataError,
     Decoding,
     Example,
+    ModelError,
     NshotError,
     Prediction,
     Predictor,
     Task,
+    Selection,
+    Tabular,
     TaskKind,
     UnsupportedError,
     Writer,
@@ -30,6 +33,7 @@ from nshot.core import (
 
 if TYPE_CHECKING:
     from nshot.bundle.exporting import Exported
+    from nshot.data.columns import RowColumn
 
 
 _AT_ONCE = 4096
@@ -86,15 +90,50 @@ class Model:
         """Return what the fit recorded about itself; empty for a method that trains nothing."""
         return dict(self._predictor.state().settings.get("training") or {})
 
-    def predict(self, examples: Sequence[Any]) -> list[str]:
-        """Return one label per example; where answers are written, one text.
+    def predict(self, examples: Any) -> list[Any]:
+        """Return one answer per example.
+
+        By what the model was fitted for: a label, a text that was written, a number, an anomaly score (higher is
+        stranger, see `is_anomaly`), or the name of a group, empty where an example belongs to none.
 
         Args:
-            examples: n texts, `nshot.core.Conversation`, or lists of messages such as ``{"role": "user", "content":
-                "Hello"}``.
+            examples: n texts; n rows: mappings of columns to cells, or a pandas DataFrame; n images: bytes of their
+                files; `nshot.core.Conversation`, or lists of messages such as ``{"role": "user", "content": "Hello"}``.
         """
         answer = self.answer(examples)
+        numbers = {TaskKind.REGRESS: answer.values, TaskKind.DETECT: answer.scores}.get(self.task.kind)
+        if numbers is not None:
+            found: list[Any] = numbers.tolist()
+            return found
         return list((answer.texts if self.task.kind == TaskKind.GENERATE else answer.labels) or ())
+
+    def is_anomaly(self, examples: Any) -> list[bool]:
+        """Return for each example whether its score tells an anomaly.
+
+        Args:
+            examples: As in `predict`.
+
+        Raises:
+            NshotError: It detects no anomalies, or nobody chose the score that tells them from the rest.
+        """
+        if self.task.kind is not TaskKind.DETECT:
+            raise UnsupportedError(f"{self.method} was not fitted to detect anomalies, but to {self.task.kind}.")
+        told = self.told_anomalies(self.answer(examples))
+        if told is None:
+            raise NshotError(
+                f"{self.method} has scores, and no threshold that tells anomalies from the rest. A comparison chooses one "
+                "by what a miss and a false alarm cost: nshot compare DATA --task detect."
+            )
+        return told
+
+    def told_anomalies(self, answer: Prediction) -> list[bool] | None:
+        """Return for each score of an answer whether it tells an anomaly, or None where there is no threshold."""
+        from nshot.evaluation.thresholds import is_above
+
+        if answer.scores is None or self.about.threshold is None:
+            return None
+        found: list[bool] = is_above(answer.scores, self.about.threshold).tolist()
+        return found
 
     def predict_proba(self, examples: Sequence[Any]) -> Any:
         """Return probabilities, shape (n, labels), columns in the order of ``task.labels``.
@@ -107,16 +146,46 @@ class Model:
             raise NshotError(f"{self.method} has no probabilities.")
         return found
 
-    def answer(self, examples: Sequence[Any]) -> Prediction:
+    def answer(self, examples: Any) -> Prediction:
         """Return everything the model says about the examples.
 
+        Args:
+            examples: As in `predict`.
+
         Raises:
-            DataError: One text was given instead of a list of texts.
+            DataError: One example was given instead of a list, or rows lack columns that the model reads.
         """
-        if isinstance(examples, str | Conversation):
-            found = "text" if isinstance(examples, str) else "conversation"
-            raise DataError(f"Expected a list of {found}s, found one {found}. Put it into a list: [{found}].")
-        return self._predictor.predict([as_example(example) for example in examples])
+        for kind, name in ((str, "text"), (Conversation, "conversation"), (bytes, "image"), (Mapping, "row")):
+            if isinstance(examples, kind):
+                raise DataError(f"Expected a list of {name}s, found one {name}. Put it into a list: [{name}].")
+        return self._predictor.predict(self._as_examples(examples))
+
+    @property
+    def row_columns(self) -> tuple[RowColumn, ...]:
+        """Return the columns of the rows that the model reads; none where it reads something else.
+
+        Raises:
+            ModelError: A newer nshot has saved them.
+        """
+        try:
+            return tuple(record.column() for record in self.about.row_columns)
+        except ValueError as error:
+            raise ModelError(
+                f"The columns of {self.method} are written in a way that this nshot does not know ({error}). Install "
+                "the nshot version that saved it, or a newer one."
+            ) from None
+
+    def _as_examples(self, examples: Any) -> Sequence[Example]:
+        """Return examples as a predictor takes them: rows of people are read like those of a file."""
+        from nshot.data.reading import stream_inputs
+
+        source = examples.source if isinstance(examples, Selection) else examples
+        if isinstance(source, Tabular) or not len(examples):
+            return examples if isinstance(source, Tabular) else []
+        if not self.about.row_columns:
+            return [as_example(example) for example in examples]
+        stream = stream_inputs(examples, row_columns=self.row_columns, batch_rows=len(examples))
+        return next(stream.batches).examples
 
     @property
     def decoding(self) -> Decoding:

@@ -14,10 +14,12 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+from nshot.core import Embeds, Example
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +90,17 @@ def _write_whole(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def text_digest(text: str) -> bytes:
     """Return the content address of a text."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+
+
+@runtime_checkable
+class KeepsVectors(Embeds, Protocol):
+    """A backbone that keeps the vectors of examples between runs."""
+
+    def uncached(self) -> Self:
+        """Return the same backbone without its cache; it shares what is loaded already."""
+
+    def first_cost(self, examples: Sequence[Example]) -> float:
+        """Return how long computing took for those of these examples whose vectors are in the cache now, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +240,34 @@ class FeatureCache:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def filled(
+        self,
+        key: str,
+        width: int,
+        digests: Sequence[bytes],
+        *,
+        prepare: Callable[[], None],
+        compute: Callable[[Sequence[int]], np.ndarray],
+    ) -> np.ndarray:
+        """Return the vectors of n examples, float32, shape (n, width); those that were not known are kept from now on.
+
+        Args:
+            key: As in `lookup`.
+            width: Length of a vector.
+            digests: Content addresses of n examples.
+            prepare: Called before anything is computed; its time is no part of what a vector costs.
+            compute: Returns the vectors of the examples at these positions.
+        """
+        vectors, missing = self.lookup(key, width, digests)
+        if missing:
+            prepare()
+            start = time.perf_counter()
+            computed = compute(missing)
+            seconds = (time.perf_counter() - start) / len(missing)
+            vectors[missing] = computed
+            self.add(key, [digests[row] for row in missing], computed, seconds)
+        return vectors
 
     def seconds(self, key: str, width: int, digests: Sequence[bytes]) -> float:
         """Return how long computing took for those of these examples that are kept, in seconds."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.utils import logging
 
+from nshot.backbones.silence import without_bars
 from nshot.core import ModelError
 
 
@@ -21,7 +19,7 @@ def pretrained(folder: Path, kind: torch.dtype, *, trust_remote_code: bool) -> t
         ModelError: It cannot be opened, or weights are missing.
     """
     try:
-        with _without_bars():
+        with without_bars():
             model, report = AutoModelForCausalLM.from_pretrained(
                 folder,
                 trust_remote_code=trust_remote_code,
@@ -57,15 +55,3 @@ def untrained(folder: Path, seed: int, *, trust_remote_code: bool) -> transforme
         raise ModelError(f"The model in {folder} cannot be built: {error}") from None
     built: transformers.PreTrainedModel = model.eval()
     return built
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar of its own."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

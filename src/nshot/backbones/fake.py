@@ -96,8 +96,8 @@ class FakeTextEncoder:
 
     ID = "fake/text-encoder"
     modalities = frozenset({"text"})
-    abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
-    width = _TEXT_WIDTH
+    abilities = frozenset({Ability.EMBEDS, Ability.STARTS, Ability.TRAINS})
+    width = network_width = _TEXT_WIDTH
     prefix_shape = PrefixShape(layers=1, heads=1, hidden=_TEXT_WIDTH, longest=_MOST_TOKENS)
 
     def __init__(self, weights: Mapping[str, np.ndarray] | None = None, prefix: np.ndarray | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nshot.backbones.cache import recall, remember
 from nshot.backbones.decoder_settings import is_decoder
+from nshot.backbones.image_settings import is_image_model
 from nshot.backbones.settings import Dense, read_settings
 from nshot.core import BackboneRef, ModelError, closest
 
@@ -225,7 +226,7 @@ def _unreachable(repository: str, revision: str | None, reason: str) -> ModelErr
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
     """Return all weight files of the network and of what follows it, or nothing if one is missing."""
-    settings = None if is_decoder(folder) else read_settings(folder)
+    settings = None if is_decoder(folder) or is_image_model(folder) else read_settings(folder)
     network = folder if settings is None else settings.folder
     index = network / _INDEX
     files = [network / "model.safetensors"]
@@ -258,7 +259,7 @@ def _sha256(path: Path) -> str:
 
 
 def _in_hub_cache() -> list[KnownModel]:
-    """Return the text encoders and decoders with safetensors in the hub's cache folder."""
+    """Return the encoders of texts or images and the decoders with safetensors in the hub's cache folder."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     models = []
@@ -266,7 +267,7 @@ def _in_hub_cache() -> list[KnownModel]:
         try:
             files = _weight_files(folder)
         except ModelError:
-            continue  # something else than a model for texts
+            continue  # something else than a model for texts or images
         if files:
             repository = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
             models.append(KnownModel(BackboneRef(repository, folder.name), "hub cache", folder, _size(files)))

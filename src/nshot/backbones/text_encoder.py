@@ -6,7 +6,6 @@ Importing this file loads neither torch nor transformers. Weights are read at th
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
@@ -46,7 +45,7 @@ class TextEncoder(LocalModel):
     """A text encoder: embeds texts, and hands out its network for training."""
 
     modalities = frozenset({"text"})
-    abilities = frozenset({Ability.EMBEDS, Ability.TRAINS})
+    abilities = frozenset({Ability.EMBEDS, Ability.STARTS, Ability.TRAINS})
 
     def __init__(
         self,
@@ -94,6 +93,11 @@ class TextEncoder(LocalModel):
         """Return the length of a vector."""
         return self._settings.width
 
+    @property
+    def network_width(self) -> int:
+        """Return the length of a vector: the network is what embeds."""
+        return self.width
+
     @cached_property
     def precision(self) -> str:
         """Return the number format that computes: ``fp32`` or ``bf16``."""
@@ -109,16 +113,13 @@ class TextEncoder(LocalModel):
         texts = as_texts(examples)
         if self._cache is None or not texts:
             return self._computed(texts)
-        digests = [text_digest(text) for text in texts]
-        vectors, missing = self._cache.lookup(self._cache_key, self.width, digests)
-        if missing:
-            self._load()  # which is no part of what a vector costs
-            start = time.perf_counter()
-            computed = self._computed([texts[row] for row in missing])
-            seconds = (time.perf_counter() - start) / len(missing)
-            vectors[missing] = computed
-            self._cache.add(self._cache_key, [digests[row] for row in missing], computed, seconds)
-        return vectors
+        return self._cache.filled(
+            self._cache_key,
+            self.width,
+            [text_digest(text) for text in texts],
+            prepare=self._load,
+            compute=lambda missing: self._computed([texts[row] for row in missing]),
+        )
 
     def uncached(self) -> TextEncoder:
         """Return the same encoder without its cache; it shares what is loaded already."""

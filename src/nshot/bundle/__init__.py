@@ -15,7 +15,7 @@
 
 from nshot.bundle.agreement import READ_BACK, Agreement
 from nshot.bundle.loading import Bundle, load, read_manifest
-from nshot.bundle.manifest import TRAINING, BundleInfo, Manifest, MeasuredScore
+from nshot.bundle.manifest import TRAINING, BundleInfo, ColumnRecord, Manifest, MeasuredScore
 from nshot.bundle.round_trip import check_round_trip, verify
 from nshot.bundle.saving import require_writable, save
 
@@ -25,6 +25,7 @@ __all__ = [
     "Agreement",
     "Bundle",
     "BundleInfo",
+    "ColumnRecord",
     "Manifest",
     "MeasuredScore",
     "check_round_trip",

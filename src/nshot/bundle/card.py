@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from nshot import metrics
 from nshot.bundle.manifest import (
     ADAPTER_CONFIG,
     MANIFEST,
@@ -18,9 +19,12 @@ from nshot.bundle.manifest import (
     Manifest,
     MeasuredScore,
 )
-from nshot.core import BackboneRef, Task, TaskKind
+from nshot.core import TABLE, BackboneRef, Task, TaskKind
 
 _LABELS_SHOWN = 40
+_COLUMNS_SHOWN = 40
+_NOT_PRETRAINED = frozenset({TABLE, "pixels"})
+_FROM_UNLABELLED = frozenset({TaskKind.DETECT, TaskKind.CLUSTER, TaskKind.COMPRESS})
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LONGEST = 160
 
@@ -33,8 +37,9 @@ def model_card(name: str, manifest: Manifest) -> str:
         manifest: What to say.
     """
     task, method = manifest.task, manifest.method
-    backbones = ", ".join(_licensed(record.id, record.licence) for record in manifest.backbones) or "none"
-    columns = ", ".join(_plain(column) for column in manifest.text_columns)
+    pretrained = [record for record in manifest.backbones if record.id not in _NOT_PRETRAINED]
+    backbones = ", ".join(_licensed(record.id, record.licence) for record in pretrained) or "none"
+    columns = ", ".join(_columns(manifest))
     lines = [
         *_hub_facts(manifest.files, manifest.backbones),
         f"# {_plain(name)}",
@@ -44,8 +49,9 @@ def model_card(name: str, manifest: Manifest) -> str:
         f"- Task: {task.kind.value}",
         f"- Method: {_plain(method.name)} (version {method.version})",
         f"- Pre-trained model: {backbones}",
-        f"- Trained on: {_learnt(manifest, is_written=task.kind == TaskKind.GENERATE)}",
-        f"- Score: {_score(manifest.score, manifest.model_n_labels)}",
+        f"- Trained on: {_learnt(manifest, task.kind)}",
+        f"- Answers: {_answers(manifest)}",
+        f"- Score: {_score(manifest.score, manifest.model_n_labels, task.kind)}",
         *([f"- Reads the columns: {columns}"] if columns else []),
         "",
         *_labels(manifest),
@@ -89,8 +95,8 @@ def export_card(
         "",
         f"- Method: {_plain(method)}, by nshot",
         f"- Began as: {began}",
-        f"- Trained on: {_learnt(about, is_written=True)}",
-        f"- Score: {_score(about.score, about.model_n_labels)}",
+        f"- Trained on: {_learnt(about, task.kind)}",
+        f"- Score: {_score(about.score, about.model_n_labels, task.kind)}",
         "",
         *_asked(task, files),
         *_opened_by_others(files),
@@ -98,11 +104,43 @@ def export_card(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _learnt(about: BundleInfo, *, is_written: bool) -> str:
+def _learnt(about: BundleInfo, kind: TaskKind) -> str:
     data = f" of {_plain(about.data_name)}" if about.data_name else ""
-    if is_written and not about.model_n_labels:
+    if not about.model_n_labels and kind in _FROM_UNLABELLED:
+        return f"examples{data} without labels"
+    if not about.model_n_labels and kind == TaskKind.GENERATE:
         return "no example"
-    return f"{about.model_n_labels:,} {'examples with their answers' if is_written else 'labelled examples'}{data}"
+    examples = {
+        TaskKind.GENERATE: "examples with their answers",
+        TaskKind.REGRESS: "examples with known values",
+        TaskKind.DETECT: "labelled anomalies among the examples",
+    }.get(kind, "labelled examples")
+    return f"{about.model_n_labels:,} {examples}{data}"
+
+
+def _answers(manifest: Manifest) -> str:
+    """Return what the model says of an example."""
+    kind, label = manifest.task.kind, manifest.label_column
+    asked = f" ({_plain(label)})" if label else ""
+    if kind == TaskKind.REGRESS:
+        return f"a number{asked}"
+    if kind == TaskKind.DETECT:
+        told = "" if manifest.threshold is None else f"; anomalies are told from the rest at {manifest.threshold:.6g}"
+        return f"a score, higher for stranger examples{told}"
+    known = {
+        TaskKind.CLASSIFY: f"one of {len(manifest.task.labels)} labels{asked}",
+        TaskKind.GENERATE: "a text",
+        TaskKind.CLUSTER: "the name of a group, empty where an example belongs to none",
+        TaskKind.COMPRESS: "the example in fewer bits, and back",
+    }
+    return known.get(kind, kind.value)
+
+
+def _columns(manifest: Manifest) -> list[str]:
+    """Return the columns that the model reads; of rows with what they hold."""
+    rows = [f"{_plain(column.name)} ({column.kind.value})" for column in manifest.row_columns]
+    more = [f"and {len(rows) - _COLUMNS_SHOWN:,} more, in `{MANIFEST}`"] if len(rows) > _COLUMNS_SHOWN else []
+    return [_plain(column) for column in manifest.text_columns] or [*rows[:_COLUMNS_SHOWN], *more]
 
 
 def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> list[str]:
@@ -164,13 +202,17 @@ def _opened_by_others(files: Iterable[str]) -> list[str]:
     ]
 
 
-def _score(score: MeasuredScore | None, model_n_labels: int) -> str:
+def _score(score: MeasuredScore | None, model_n_labels: int, kind: TaskKind) -> str:
     if score is None:
         return "not measured"
-    words = f"{_plain(score.metric)} {score.score:.3f}"
+    in_units = score.metric in metrics.names() and metrics.get(score.metric).in_units
+    form = ",.4g" if in_units and abs(score.score) < 1000 else ",.0f" if in_units else ".3f"
+    words = f"{_plain(score.metric)} {score.score:{form}}"
     if score.interval is not None:
-        words += f" [{score.interval[0]:.3f}, {score.interval[1]:.3f}] ({score.level:.0%} interval)"
-    words += f", measured at {score.n_labels:,} labels, for {_plain(score.target)}"
+        words += f" [{score.interval[0]:{form}}, {score.interval[1]:{form}}] ({score.level:.0%} interval)"
+    counted = "labelled anomalies" if kind == TaskKind.DETECT else "labels"
+    at = f"at {score.n_labels:,} {counted}" if score.n_labels or kind not in _FROM_UNLABELLED else "without labels"
+    words += f", measured {at}, for {_plain(score.target)}"
     if score.n_test is not None:
         words += f", on {score.n_test:,} test examples"
     if score.n_labels != model_n_labels:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from nshot.core import BackboneRef, Task, TaskKind
+from nshot.core import BackboneRef, ColumnKind, Task, TaskKind
 from nshot.spec import Spec
+
+if TYPE_CHECKING:
+    from nshot.data.columns import RowColumn
 
 SCHEMA = 1
 FORMAT = "nshot-bundle"
@@ -153,6 +156,29 @@ class MeasuredScore(Spec):
     changed since, such as by a label that it learnt, is saved without the score."""
 
 
+class ColumnRecord(Spec):
+    """A column of the rows that a model reads, field by field as in `RowColumn`."""
+
+    name: str
+    kind: ColumnKind
+    written: str = "plain"
+
+    @classmethod
+    def of(cls, column: RowColumn) -> Self:
+        """Return the record of `column`."""
+        return cls.parse(column.as_json())
+
+    def column(self) -> RowColumn:
+        """Return the column that was recorded.
+
+        Raises:
+            ValueError: It is written in a way that this nshot does not know.
+        """
+        from nshot.data.columns import RowColumn
+
+        return RowColumn.from_json(self.model_dump(mode="json"))
+
+
 class BundleInfo(Spec):
     """What only the one who fitted the model knows about it."""
 
@@ -162,9 +188,13 @@ class BundleInfo(Spec):
     modality: str = "text"
     """Modality of the examples it takes."""
     text_columns: tuple[str, ...] = ()
-    """Columns of a table that form one example together, in order."""
+    """Columns of a table whose texts form one example together, in order."""
+    row_columns: tuple[ColumnRecord, ...] = ()
+    """Columns of the rows that it reads, in order."""
     label_column: str | None = None
-    """Column that held the labels."""
+    """Column that held the labels, or what else is to be answered."""
+    threshold: Finite | None = None
+    """Of an anomaly detector: the score that tells anomalies from the rest; None where nobody chose one."""
     data_name: str | None = None
     """What people call the data, usually the file name."""
     data_fingerprint: str | None = None

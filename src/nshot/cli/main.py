@@ -22,6 +22,7 @@ _COMMANDS = {
     "chat": "Talk to a model that writes.",
     "serve": "Offer a model that writes over HTTP, by OpenAI's protocol.",
     "check": "Look for what is wrong with your data.",
+    "explore": "Find groups, outliers and what to label first, without labels.",
     "report": "Write the report of a comparison anew.",
     "methods": "List the ways of adapting a model.",
     "models": "List the pre-trained models that are on this machine.",

@@ -1,8 +1,10 @@
 """Values and small protocols that every other layer speaks in. Standard library only."""
 
 from nshot.core.addresses import is_loopback
+from nshot.core.anomaly import names_anomaly
 from nshot.core.backbone import (
     REMOTE,
+    TABLE,
     Ability,
     Backbone,
     BackboneRef,
@@ -12,12 +14,14 @@ from nshot.core.backbone import (
     Generates,
     HandsOver,
     Learns,
+    NamesFeatures,
     Prefixes,
     PrefixShape,
     ReadsTokens,
     Scores,
     Split,
     Splits,
+    Starts,
     Streams,
     TokenisedText,
     Trains,
@@ -38,7 +42,7 @@ from nshot.core.conversation import (
     as_conversation,
     tool_call,
 )
-from nshot.core.dataset import Dataset, Example, Selection
+from nshot.core.dataset import Dataset, Example, Selection, joined
 from nshot.core.errors import (
     CheckFailedError,
     CostLimitError,
@@ -59,7 +63,7 @@ from nshot.core.errors import (
 )
 from nshot.core.needs import Family, Needs, TakesIn
 from nshot.core.phrases import counted, listed, shortened, without_middle
-from nshot.core.prediction import Growable, Prediction, Predictor, Span, State, Writer
+from nshot.core.prediction import Codec, Growable, Prediction, Predictor, Span, State, Writer
 from nshot.core.run import Candidate, Cost, Interval, Run, RunStatus
 from nshot.core.table import ColumnKind, Row, Tabular
 from nshot.core.task import Task, TaskKind
@@ -69,6 +73,7 @@ __all__ = [
     "REMOTE",
     "ROLES",
     "SYSTEM",
+    "TABLE",
     "TOOL",
     "USER",
     "Ability",
@@ -77,6 +82,7 @@ __all__ = [
     "Candidate",
     "Check",
     "CheckFailedError",
+    "Codec",
     "ColumnKind",
     "Computes",
     "Conversation",
@@ -100,6 +106,7 @@ __all__ = [
     "Message",
     "MissingExtraError",
     "ModelError",
+    "NamesFeatures",
     "Needs",
     "NshotError",
     "OptionError",
@@ -120,6 +127,7 @@ __all__ = [
     "Span",
     "Split",
     "Splits",
+    "Starts",
     "State",
     "Streams",
     "Tabular",
@@ -140,7 +148,9 @@ __all__ = [
     "closest",
     "counted",
     "is_loopback",
+    "joined",
     "listed",
+    "names_anomaly",
     "shortened",
     "silent",
     "tool_call",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 REMOTE = "openai:"
 """How the id of a model behind an address that speaks OpenAI's protocol begins."""
+TABLE = "table"
+"""The id of the backbone of rows; ``table:ENCODER`` names the text encoder for columns of texts."""
 
 
 class Ability(StrEnum):
@@ -25,6 +27,7 @@ class Ability(StrEnum):
     EMBEDS = "embeds"
     SCORES = "scores"
     GENERATES = "generates"
+    STARTS = "starts"
     TRAINS = "trains"
 
 
@@ -50,7 +53,13 @@ class BackboneRef:
     def name(self) -> str:
         """Return the short name shown to people: the last part of the id; of a remote model, without its address."""
         model = self.id.removeprefix(REMOTE).partition("@http")[0] if self.is_remote else self.id
-        return model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        last = model.rstrip("/").replace("\\", "/").rsplit("/", 1)[-1]
+        return f"{TABLE}:{last}" if self.is_table and last != model else last
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether it stands for the rows of a table, of which nothing is pre-trained but the text encoder."""
+        return self.id == TABLE or self.id.startswith(f"{TABLE}:")
 
     @property
     def is_remote(self) -> bool:
@@ -297,8 +306,35 @@ class HandsOver(Protocol):
 
 
 @runtime_checkable
-class Trains(Protocol):
-    """Hands out its network for training and takes trained weights back."""
+class Starts(Protocol):
+    """Has an architecture that can be trained from random weights."""
+
+    @property
+    def network_width(self) -> int:
+        """Length of the vector that the network returns for an example; `Embeds.width` where that is what embeds."""
+
+    def random_module(self, seed: int) -> torch.nn.Module:
+        """Return the network with freshly initialised weights, float32, training mode off.
+
+        ``network(**batch)`` returns features of shape (batch, network_width).
+        """
+
+    def tokenize(self, examples: Sequence[Example]) -> Sequence[Any]:
+        """Return examples prepared once for any number of batches; ``len(item)`` is its cost in tokens."""
+
+    def collate(self, prepared: Sequence[Any]) -> Mapping[str, torch.Tensor]:
+        """Return the keyword arguments of the network for one batch of prepared examples."""
+
+    def adapted(self, weights: Mapping[str, np.ndarray]) -> Embeds:
+        """Return a backbone that embeds with this network and these weights, by the names of its parameters.
+
+        Names that are absent keep the pre-trained value; where nothing is pre-trained, none may be absent.
+        """
+
+
+@runtime_checkable
+class Trains(Starts, Protocol):
+    """Hands out its pre-trained network for training, and takes trained weights back."""
 
     @property
     def width(self) -> int:
@@ -310,20 +346,14 @@ class Trains(Protocol):
         ``module(**batch)`` returns features of shape (batch, width). Changing it never changes the backbone.
         """
 
-    def random_module(self, seed: int) -> torch.nn.Module:
-        """Return the same architecture with freshly initialised weights."""
 
-    def tokenize(self, examples: Sequence[Example]) -> Sequence[Any]:
-        """Return examples prepared once for any number of batches; ``len(item)`` is its cost in tokens."""
+@runtime_checkable
+class NamesFeatures(Protocol):
+    """Embeds into vectors whose entries mean something by themselves."""
 
-    def collate(self, prepared: Sequence[Any]) -> Mapping[str, torch.Tensor]:
-        """Return the keyword arguments of `module` for one batch of prepared examples."""
-
-    def adapted(self, weights: Mapping[str, np.ndarray]) -> Embeds:
-        """Return a backbone of the same kind whose network has these weights (names as in `module`).
-
-        Names that are absent keep the pre-trained value.
-        """
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What each entry of a vector stands for, in words that a reader of the data understands."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,16 @@ class Selection(Sequence[Any]):
         return (source[i] for i in self._positions)
 
 
+def joined(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
+    """Return both one after the other, without copying items where both are parts of one source."""
+    one, other = (
+        items if isinstance(items, Selection) else Selection(items, range(len(items))) for items in (first, second)
+    )
+    if one.source is other.source:
+        return Selection(one.source, [*one.positions, *other.positions])
+    return [*first, *second]
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Immutable examples of one modality.
@@ -125,7 +135,20 @@ class Dataset:
         for column in columns:
             digest.update(b"\x00column" if column is not None else b"\x00none")
             for value in column or ():
-                data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else repr(value).encode()
+                data = _as_bytes(value)
                 digest.update(len(data).to_bytes(8, "little"))
                 digest.update(data)
         return digest.hexdigest()
+
+
+def _as_bytes(value: Any) -> bytes:
+    """Return bytes that differ where values do."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, bytes):
+        return value
+    try:
+        pixels = memoryview(value)  # an array: its repr leaves out the middle of a large one
+    except TypeError:
+        return repr(value).encode()
+    return repr(pixels.shape).encode() + pixels.tobytes()

@@ -107,6 +107,25 @@ class Writer(Predictor, Protocol):
 
 
 @runtime_checkable
+class Codec(Predictor, Protocol):
+    """A predictor that compresses: what it writes of an example is all that is needed to read it back."""
+
+    def encode(self, examples: Sequence[Example]) -> list[bytes]:
+        """Return each example in few bytes; `Prediction.bits` are theirs.
+
+        Raises:
+            ExampleError: An example is not of the kind that was fitted on.
+        """
+
+    def decode(self, written: Sequence[bytes]) -> list[np.ndarray]:
+        """Return the examples as they come back: uint8 arrays of images, float32 vectors.
+
+        Raises:
+            ExampleError: One of them is not what `encode` writes.
+        """
+
+
+@runtime_checkable
 class Growable(Predictor, Protocol):
     """A predictor that takes in a new label without being fitted again; its method says so by `Method.takes_in`."""
 

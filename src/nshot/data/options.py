@@ -33,8 +33,16 @@ class ReadOptions(FormatOptions):
     """Column with the texts; several, separated by commas, are joined to one text."""
     label: str | None = None
     """Column with the labels or the answers; rows where it is empty are not labelled."""
-    task: Literal["classify", "generate"] | None = None
-    """Whether the answers are labels (classify) or texts that a model writes (generate); recognised unless given."""
+    columns: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
+    """Columns that form a row of a table; several, separated by commas; unless given, all that say something of a row,
+    without the label, groups and times."""
+    task: Literal["classify", "generate", "regress", "detect", "cluster", "compress"] | None = None
+    """What is asked: labels (classify), texts that a model writes (generate), numbers (regress), anomalies (detect),
+    groups (cluster) or few bits (compress); classify, generate and regress are recognised unless given."""
+    anomalies: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
+    """Labels that are anomalies, to detect; all others are normal."""
+    normal: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
+    """Labels that are normal, to detect; all others are anomalies."""
     instruction: str | None = None
     """What is asked of a language model, in words: put before every prompt."""
     group: str | None = None

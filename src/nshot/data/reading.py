@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from array import array
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nshot.core import ASSISTANT, DataError, Dataset, Example, Task, TaskKind, closest, counted, listed
+from nshot.core import ASSISTANT, DataError, Dataset, Example, OptionError, Task, TaskKind, closest, counted, listed
 from nshot.data import forms, recognition
 from nshot.data.conversations import ArrowConversations, Form, FormProblem, last_role, look_at
+from nshot.data.images import ImageFiles
 from nshot.data.options import ReadOptions
+from nshot.data.rows import KIND_WORDS, ArrowRows
+from nshot.data.targets import Answers, answers, answers_like, without_labels
 from nshot.data.texts import ArrowTexts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from nshot.data import tables
+    from nshot.data.columns import OddCells, RowColumn, RowsRead
+    from nshot.data.held import HeldTable
 
-_READ_ROWS = 1 << 16
 _SAMPLE_ROWS = 1000
 _LOOKED_AT = 20
 _METRIC = "bleu"
 # A column with more different values is no label column; how many more need not be known exactly.
 _MOST_DISTINCT = 20_000
-_TRUTHS = frozenset({"true", "false"})
-_WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+# With fewer columns beside it, a column that only vaguely looks like texts is taken as such.
+_FEW_COLUMNS = 3
+_FEWEST_VALUES = 20
+_WITHOUT_LABELS = frozenset({TaskKind.DETECT, TaskKind.CLUSTER, TaskKind.COMPRESS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +41,25 @@ class Source:
     """A table that was read, and what was recognised in it.
 
     Attributes:
-        dataset: The labelled rows: texts, labels as `str`, groups and times where columns were named for them. To
-            generate: conversations, tuples of accepted answers (a row's own first), and where no column was named for
-            groups, a key per input. A running text has none.
+        dataset: The labelled rows: texts, rows (`ArrowRows`) or images, their targets (`Dataset.targets`), groups and
+            times where columns were named for them. To generate: conversations, tuples of accepted answers (a row's own
+            first), and where no column was named for groups, a key per input. Empty where nothing is labelled: a
+            running text, or groups, anomalies or a code to be found without a label.
         unlabelled: The rows whose label is empty, in the order of the file. To generate: conversations without an
             answer, or with one that is marked as bad; of a running text its pieces, as texts.
         positions: For each labelled row its 0-based position in the file (header and blank lines not counted).
         unlabelled_positions: The same for each unlabelled row.
-        task: Classification into the sorted labels, or generation; of the training file where this is a test.
-        text_columns: Columns that form the texts, in this order; the one that holds lists of messages.
+        task: What is asked, with the sorted labels to classify into; of the training file where this is a test.
+        text_columns: Columns that form the texts, in this order; the one that holds lists of messages; none of rows and
+            of images.
         label_column: Column with the labels or answers; the one with the messages where their last turn is the answer,
-            and None of a running text.
+            and None where there is none.
         group_column: Column with the groups, or None.
         time_column: Column with the times, or None.
         rows: Number of rows in the file.
         columns: Names of all columns.
-        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``folder``, ``text`` (running text) or ``memory``.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npz``, ``folder``, ``zip``, ``text`` (running
+            text) or ``memory``.
         encoding: Name of the encoding, for text formats.
         delimiter: Character between the columns, for csv and tsv.
         recognised: A sentence that says what was recognised and which flags override it.
@@ -61,6 +67,11 @@ class Source:
         form: How its rows become conversations, to generate; None of other tasks and of a running text.
         refused: Positions in the file of rows whose answer is marked as bad.
         inputs: To generate, 64 bits for each row of the file that are equal where the inputs are; else none.
+        row_columns: The columns that form the rows; none of texts and images.
+        columns_left_out: Name -> reason of the columns that were no use in a row; label, groups and times aside.
+        odd_cells: Name -> what is odd of the columns with cells that count as missing or were read in a special way.
+        unreadable_targets: To regress, positions in the file of rows whose label is neither empty nor a number.
+        broken_images: Files that are no readable image, and were left out.
     """
 
     dataset: Dataset
@@ -83,6 +94,11 @@ class Source:
     form: Form | None = None
     refused: tuple[int, ...] = ()
     inputs: Sequence[int] = ()
+    row_columns: tuple[RowColumn, ...] = ()
+    columns_left_out: Mapping[str, str] = field(default_factory=dict)
+    odd_cells: Mapping[str, OddCells] = field(default_factory=dict)
+    unreadable_targets: tuple[int, ...] = ()
+    broken_images: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -107,10 +123,12 @@ class Trained:
     Attributes:
         text: Columns that formed the texts; empty where it is not known.
         label: Column with the labels, or None.
+        columns: Columns that formed the rows; empty where the examples were none.
     """
 
     text: tuple[str, ...] = ()
     label: str | None = None
+    columns: tuple[RowColumn, ...] = ()
 
 
 def read(
@@ -133,13 +151,16 @@ def read(
         DataError: There is nothing to read, or it cannot be understood; the message names the flag that helps.
     """
     from nshot.data import tables
+    from nshot.data.held import hold
 
     options = options or ReadOptions()
-    opened = tables.open_table(source, options)
-    table, nested = _whole(opened)
+    if options.text and options.columns:
+        raise OptionError("--text and --columns were both given. Expected one: the examples are texts, or rows.")
+    opened = tables.open_table(source, options, is_test=like is not None)
+    table = hold(opened)
     name = opened.name
     columns = tuple(table)
-    rows = len(next(iter(table.values()))) if table else 0
+    rows = table.rows
     if not rows:
         header = f" Its header: {listed(columns)}." if columns else ""
         raise DataError(f"{name} has no rows.{header} Expected a row per example, with a text and a label.")
@@ -150,19 +171,30 @@ def read(
     _require(columns, named, name)
     if opened.format == "text":
         return _running_text(opened, table, _generating(options, name))
-    facts = {column: _facts(column, table[column], is_nested=column in nested) for column in columns}
-    form = _form(facts, rows, name, named)
-    if form is None:
-        return _classification(opened, table, _choose(facts, rows, name, named), options)
-    return _conversations(opened, table, form, _generating(options, name), group=options.group, time=options.time)
+    if opened.images is not None:
+        return _images(opened, table, opened.images, named)
+    facts = {column: _facts(table, column) for column in columns}
+    if trained and trained.columns and not options.text:
+        return _known_rows(opened, table, facts, trained.columns, named)
+    form = None if named.columns else _form(facts, rows, name, named)
+    if form is not None:
+        return _conversations(opened, table, form, _generating(options, name), group=options.group, time=options.time)
+    chosen = _choose(facts, rows, name, named)
+    kind = _task_kind(chosen, table, named)
+    found = None
+    if chosen.label is not None:
+        found = answers(table[chosen.label], kind, options, name=name, label=chosen.label)
+    task = found.task if found else without_labels(kind)
+    inputs = _text_inputs(table, chosen, name) if chosen.text else _row_inputs(table, chosen, named, name)
+    return _examples(opened, table, chosen, found, task, inputs)
 
 
-def _read_like(
-    like: Source, opened: tables.Opened, table: Mapping[str, pa.ChunkedArray], options: ReadOptions
-) -> Source:
+def _read_like(like: Source, opened: tables.Opened, table: HeldTable, options: ReadOptions) -> Source:
     """Return a test, with the columns of its training data."""
+    from nshot.data.columns import known_rows
+
     columns = tuple(table)
-    for wanted in (*like.text_columns, like.label_column):
+    for wanted in (*like.text_columns, *(column.name for column in like.row_columns), like.label_column):
         if wanted is not None and wanted not in columns:
             raise DataError(
                 f"Column '{wanted}' is missing from {opened.name}. It is used in {like.name}."
@@ -173,50 +205,178 @@ def _read_like(
     if like.form is not None:
         form = like.form.without_missing(columns)
         return _conversations(opened, table, form, like.task, group=group, time=time)
-    if like.label_column is None:
+    if like.format == "text":
         return _running_text(opened, table, like.task)
-    return _classification(opened, table, _Chosen(like.text_columns, like.label_column, group, time), options, like)
+    label = like.label_column
+    found = None
+    if label is not None:
+        found = answers_like(table[label], like.task, options, name=opened.name, label=label, train=like.name)
+    chosen = _Chosen(like.text_columns, label, group, time)
+    if opened.images is not None:
+        inputs = _image_inputs(opened.images)
+    else:
+        known = known_rows(table, like.row_columns) if like.row_columns else None
+        inputs = _known_inputs(known) if known else _text_inputs(table, chosen, opened.name)
+    if inputs.modality != like.dataset.modality:
+        raise DataError(
+            f"{like.name} holds {like.dataset.modality} examples, and {opened.name} {inputs.modality} examples. "
+            "Name a test of the same form."
+        )
+    return _examples(opened, table, chosen, found, like.task, inputs)
 
 
-def _classification(
+def _known_rows(
     opened: tables.Opened,
-    table: Mapping[str, pa.ChunkedArray],
-    chosen: _Chosen,
+    table: HeldTable,
+    facts: Mapping[str, recognition.ColumnFacts],
+    columns: tuple[RowColumn, ...],
     options: ReadOptions,
-    like: Source | None = None,
 ) -> Source:
-    """Return texts with a label each."""
-    name, columns = opened.name, tuple(table)
-    rows = len(table[chosen.label])
+    """Return the rows that a model was fitted on the like of."""
+    from nshot.data.columns import known_rows
+
+    missing = [column.name for column in columns if column.name not in table]
+    if missing:
+        raise missing_columns(missing, tuple(table), opened.name)
+    kind = TaskKind(options.task or TaskKind.CLASSIFY)
+    names = {column.name for column in columns}
+    left = {name: fact for name, fact in facts.items() if name not in names}
+    label = options.label or _label_of(kind, left, table.rows, opened.name, options)
+    found = answers(table[label], kind, options, name=opened.name, label=label) if label else None
+    chosen = _Chosen((), label, options.group, options.time)
+    task = found.task if found else without_labels(kind)
+    return _examples(opened, table, chosen, found, task, _known_inputs(known_rows(table, columns)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """The examples of a table, before anything is known of their targets.
+
+    Attributes:
+        examples: An example per row.
+        modality: As in `Dataset`.
+        described: What they are, as the beginning of a sentence.
+        flags: What says otherwise.
+        empty: Rows without any text.
+    """
+
+    examples: Sequence[Example]
+    modality: str
+    described: str
+    flags: str
+    empty: tuple[int, ...] = ()
+    row_columns: tuple[RowColumn, ...] = ()
+    columns_left_out: Mapping[str, str] = field(default_factory=dict)
+    odd_cells: Mapping[str, OddCells] = field(default_factory=dict)
+
+
+def _text_inputs(table: HeldTable, chosen: _Chosen, name: str) -> _Inputs:
     texts = _texts(table, chosen.text)
-    labels = _labels(table[chosen.label])
     empty = _empty(texts)
-    if len(empty) == rows:
-        raise DataError(f"The column {_quoted(chosen.text)} of {name} is empty in all {rows:,} rows. {_FLAGS}")
-    labelled = array("q", (i for i, label in enumerate(labels) if label is not None))
-    blank = array("q", (i for i, label in enumerate(labels) if label is None))
-    if not labelled:
+    if len(empty) == len(texts):
+        raise DataError(f"The column {_quoted(chosen.text)} of {name} is empty in all {len(texts):,} rows. {_FLAGS}")
+    others = f" (or {listed(chosen.other_texts, 5)})" if chosen.other_texts else ""
+    described = f"texts from {_quoted(chosen.text)}{others}"
+    return _Inputs(texts, "text", described, "--text and --label name other columns", tuple(empty))
+
+
+def _row_inputs(table: HeldTable, chosen: _Chosen, options: ReadOptions, name: str) -> _Inputs:
+    """Return the rows of a table.
+
+    Raises:
+        DataError: No column tells one row from another.
+    """
+    from nshot.data.columns import recognised_rows
+
+    taken = {chosen.label, chosen.group, chosen.time}
+    names = options.columns or tuple(column for column in table if column not in taken)
+    label = table[chosen.label] if chosen.label else None
+    read = recognised_rows(table, names, are_named=bool(options.columns), label=label)
+    if not read.columns:
+        reasons = "; ".join(f"'{column}' {reason}" for column, reason in list(read.left_out.items())[:3])
+        raise DataError(
+            f"No column of {name} tells one row from another{': ' if reasons else ''}{reasons}. "
+            f"Found: {listed(tuple(table))}. Name the columns that form a row: --columns A,B."
+        )
+    return _known_inputs(read)
+
+
+def _known_inputs(read: RowsRead) -> _Inputs:
+    kinds = [column.kind for column in read.columns]
+    each = ", ".join(counted(kinds.count(kind), kind.value, KIND_WORDS[kind]) for kind in KIND_WORDS if kind in kinds)
+    described = f"{counted(len(read.rows), 'row')} of {counted(len(kinds), 'column')} ({each})"
+    if read.left_out:
+        described += f", {len(read.left_out):,} more left out ({listed(tuple(read.left_out), 5)})"
+    flags = "--columns and --label name other columns, --text a column of texts"
+    return _Inputs(read.rows, "row", described, flags, (), read.columns, read.left_out, read.odd_cells)
+
+
+def _image_inputs(images: Sequence[Any]) -> _Inputs:
+    return _Inputs(images, "image", counted(len(images), "image"), "--label names another column of labels")
+
+
+def _images(opened: tables.Opened, table: HeldTable, images: Sequence[Any], options: ReadOptions) -> Source:
+    """Return images, with their folders (or an array) as labels where there are several.
+
+    Raises:
+        DataError: Labels are needed, and there are none.
+    """
+    for flag, wanted in (("--text", options.text), ("--columns", options.columns)):
+        if wanted:
+            raise OptionError(f"{flag} names columns of a table, but {opened.name} holds images. Leave it out.")
+    label = options.label or next((column for column in ("label", "y") if column in table), None)
+    kind = TaskKind(options.task or TaskKind.CLASSIFY)
+    if label is None and kind not in _WITHOUT_LABELS:
+        raise DataError(
+            f"The {counted(len(images), 'image')} of {opened.name} have no labels. Expected a folder per label. "
+            "Without labels, groups or anomalies can be found, or few bits: --task cluster, detect or compress."
+        )
+    found = None
+    if label is not None:
+        found = answers(table[label], kind, options, name=opened.name, label=label)
+    chosen = _Chosen((), label, options.group, options.time)
+    return _examples(opened, table, chosen, found, found.task if found else without_labels(kind), _image_inputs(images))
+
+
+def _examples(
+    opened: tables.Opened,
+    table: HeldTable,
+    chosen: _Chosen,
+    found: Answers | None,
+    task: Task,
+    inputs: _Inputs,
+) -> Source:
+    """Return texts, rows or images with their targets, where there are any.
+
+    Args:
+        opened: How the file was opened.
+        table: All of it.
+        chosen: Which columns are what.
+        found: What the label column says, or None where there is none.
+        task: What is asked.
+        inputs: The examples.
+    """
+    name, columns, rows = opened.name, tuple(table), table.rows
+    targets: Sequence[Any] = found.targets if found else [None] * rows
+    labelled = array("q", (i for i, target in enumerate(targets) if target is not None))
+    blank = array("q", (i for i, target in enumerate(targets) if target is None))
+    if not labelled and task.kind not in _WITHOUT_LABELS:
         raise DataError(
             f"All {rows:,} rows of {name} have an empty label (column '{chosen.label}'). "
             f"Found the columns: {listed(columns)}. Name the label column: --label {_example(columns, chosen)}."
         )
-    targets = [label for label in labels if label is not None]
-    task = like.task if like else _task(targets, options, name, chosen.label)
-    if like:
-        _check_known(targets, task, name, like.name)
-
     whole = Dataset(
-        texts,
+        inputs.examples,
+        modality=inputs.modality,
         groups=_groups(table[chosen.group]) if chosen.group else None,
         times=_times(table[chosen.time], chosen.time, name) if chosen.time else None,
         name=name,
     )
-    positions: Sequence[int] = labelled if blank else range(rows)
-    dataset = replace(_part(whole, labelled) if blank else whole, targets=targets)
+    dataset = _part(whole, labelled) if blank else whole
     return Source(
-        dataset=dataset,
+        dataset=replace(dataset, targets=[targets[i] for i in labelled] if blank else targets),
         unlabelled=_part(whole, blank),
-        positions=positions,
+        positions=labelled if blank else range(rows),
         unlabelled_positions=blank,
         task=task,
         text_columns=chosen.text,
@@ -228,9 +388,14 @@ def _classification(
         format=opened.format,
         encoding=opened.encoding,
         delimiter=opened.delimiter,
-        recognised=_recognised(opened, chosen, len(task.labels)),
-        empty_texts=tuple(empty),
+        recognised=_recognised(opened, chosen, found, task, inputs),
+        empty_texts=inputs.empty,
         _table=table,
+        row_columns=inputs.row_columns,
+        columns_left_out=inputs.columns_left_out,
+        odd_cells=inputs.odd_cells,
+        unreadable_targets=found.unreadable if found else (),
+        broken_images=opened.broken_images,
     )
 
 
@@ -334,11 +499,12 @@ class InputBatch:
     """Some rows to answer.
 
     Attributes:
-        examples: One text per row, empty where the cell is; one conversation per row where answers are to be written.
+        examples: One text per row, empty where the cell is; one conversation per row where answers are to be written;
+            rows (`ArrowRows`), or images.
         columns: All columns of these rows by name, as they were in the input: an Arrow array or a list of values.
     """
 
-    examples: list[Example]
+    examples: Sequence[Example]
     columns: Mapping[str, tables.Column]
 
     def __len__(self) -> int:
@@ -371,6 +537,7 @@ def stream_inputs(
     text_columns: Sequence[str] = (),
     options: ReadOptions | None = None,
     *,
+    row_columns: Sequence[RowColumn] = (),
     batch_rows: int = 4096,
 ) -> InputStream:
     """Return the rows of `source` batch by batch, in the memory of a batch (json and in-memory tables are held whole).
@@ -381,6 +548,7 @@ def stream_inputs(
             ``options.text`` counts, and otherwise the text column is recognised.
         options: Encoding, delimiter and text columns, where they should not be recognised; with the task ``generate``
             the examples are conversations, up to the last answer where they have one.
+        row_columns: Columns of a model that reads rows; the examples are then rows of these.
         batch_rows: Most rows of a batch.
 
     Raises:
@@ -389,12 +557,22 @@ def stream_inputs(
     from nshot.data import tables
 
     options = options or ReadOptions()
-    opened = tables.open_table(source, options, expected=(*options.text, *text_columns))
+    expected = (*options.text, *text_columns, *(column.name for column in row_columns))
+    opened = tables.open_table(source, options, expected=expected, is_test=True)
     batches = opened.batches(batch_rows)
     first = next(batches, None)
     if first is None:
         header = f" Its header: {listed(opened.columns)}." if opened.columns else ""
         raise DataError(f"{opened.name} has no rows.{header} Expected a text per row.")
+    if opened.images is not None:
+        shown = _image_batches(first, batches, opened.images)
+        return InputStream(opened.name, opened.format, (), tuple(first), opened.types, shown)
+    if row_columns:
+        missing = [column.name for column in row_columns if column.name not in first]
+        if missing:
+            raise missing_columns(missing, tuple(first), opened.name)
+        read = _row_batches(first, batches, row_columns)
+        return InputStream(opened.name, opened.format, (), tuple(first), opened.types, read)
     if options.task == "generate":
         form = _asking_form(first, tuple(text_columns), options, opened)
         inputs = _asked(first, batches, form, opened.name)
@@ -406,6 +584,30 @@ def stream_inputs(
 def _inputs(first: tables.Batch, rest: Iterator[tables.Batch], names: tuple[str, ...]) -> Iterator[InputBatch]:
     for batch in chain((first,), rest):
         yield InputBatch(list(_joined(batch, names)), batch)
+
+
+def _image_batches(first: tables.Batch, rest: Iterator[tables.Batch], images: Sequence[Any]) -> Iterator[InputBatch]:
+    start = 0
+    for batch in chain((first,), rest):
+        stop = start + len(next(iter(batch.values())))
+        yield InputBatch(images[start:stop], batch)
+        start = stop
+
+
+def _row_batches(
+    first: tables.Batch, rest: Iterator[tables.Batch], columns: Sequence[RowColumn]
+) -> Iterator[InputBatch]:
+    import pyarrow as pa
+
+    from nshot.data.columns import known_rows
+    from nshot.data.held import HeldTable, cells
+
+    for batch in chain((first,), rest):
+        size = len(next(iter(batch.values())))
+        # A key that no jsonl row of this batch has is missing in all of them.
+        held = {column.name: cells(batch.get(column.name, [None] * size)) for column in columns}
+        table = HeldTable({name: pa.chunked_array([values]) for name, values in held.items()})
+        yield InputBatch(known_rows(table, columns).rows, batch)
 
 
 def _asked(first: tables.Batch, rest: Iterator[tables.Batch], form: Form, name: str) -> Iterator[InputBatch]:
@@ -435,7 +637,7 @@ def _asking_form(first: tables.Batch, trained: tuple[str, ...], options: ReadOpt
     _require(columns, options, opened.name)
     rows = len(next(iter(first.values())))
     facts = {
-        name: _facts(name, pa.chunked_array([tables.as_strings(column)]), is_nested=tables.is_nested(column))
+        name: _cell_facts(name, pa.chunked_array([tables.as_strings(column)]), is_nested=tables.is_nested(column))
         for name, column in first.items()
     }
     text = options.text or _trained_texts(trained, columns, opened.name) or (columns if len(columns) == 1 else ())
@@ -475,7 +677,7 @@ def _text_columns(
         return found
     if len(columns) == 1:
         return columns
-    facts = [_facts(name, pa.chunked_array([tables.as_strings(column)])) for name, column in first.items()]
+    facts = [_cell_facts(name, pa.chunked_array([tables.as_strings(column)])) for name, column in first.items()]
     rows = len(next(iter(first.values())))
     choice = recognition.choose({column.name: recognition.text_score(column, rows) for column in facts})
     if choice is None:
@@ -512,27 +714,6 @@ def _as_trained(options: ReadOptions, trained: Trained, columns: tuple[str, ...]
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def _whole(opened: tables.Opened) -> tuple[dict[str, pa.ChunkedArray], Collection[str]]:
-    """Read everything into Arrow strings, a chunk per batch; also return which columns hold lists or objects."""
-    import pyarrow as pa
-
-    from nshot.data import tables
-
-    chunks: dict[str, list[pa.Array]] = {name: [] for name in opened.columns}
-    nested: set[str] = set()
-    rows = 0
-    for batch in opened.batches(_READ_ROWS):
-        size = len(next(iter(batch.values()))) if batch else 0
-        for name in batch:
-            if name not in chunks:  # a key that jsonl rows have only from here on
-                chunks[name] = [pa.nulls(rows, pa.string())] if rows else []
-        nested.update(name for name in batch if name not in nested and tables.is_nested(batch[name]))
-        for name, held in chunks.items():
-            held.append(tables.as_strings(batch[name]) if name in batch else pa.nulls(size, pa.string()))
-        rows += size
-    return {name: pa.chunked_array(held, pa.string()) for name, held in chunks.items()}, nested
-
-
 def _texts(table: Mapping[str, pa.ChunkedArray], columns: tuple[str, ...]) -> ArrowTexts:
     import pyarrow.compute as pc
 
@@ -556,43 +737,18 @@ def _empty(texts: ArrowTexts) -> list[int]:
     return positions
 
 
-def _labels(column: pa.ChunkedArray) -> list[str | None]:
-    """Return a label per row, None where it is empty; equal labels are one object."""
-    import pyarrow.compute as pc
-
-    encoded = pc.utf8_trim_whitespace(column).combine_chunks().dictionary_encode()
-    chunks = encoded.chunks if isinstance(encoded, type(column)) else [encoded]
-    canonical = _canonical([value for chunk in chunks for value in chunk.dictionary.to_pylist()])
-    labels: list[str | None] = []
-    for chunk in chunks:
-        names = [canonical[value] for value in chunk.dictionary.to_pylist()]
-        labels.extend(None if code is None else names[code] for code in chunk.indices.to_pylist())
-    return labels
-
-
-def _canonical(values: Sequence[str]) -> dict[str, str | None]:
-    """Return the label that each written value stands for, None where it stands for no label.
-
-    Programs write the same labels differently: a column of whole numbers with gaps comes out of pandas as 1.0, 0.0 and
-    nan, truth values as True or TRUE. Words are never touched: "NA", "null" and "None" are labels like any other.
-    """
-    written = [value for value in values if value]
-    numbers = [value for value in written if value.casefold() != "nan"]
-    if numbers and all(_WHOLE_NUMBER.fullmatch(value) for value in numbers):
-        return {value: value.split(".")[0] if value in numbers else None for value in [*values, ""]}
-    if written and all(value.casefold() in _TRUTHS for value in written):
-        return {value: value.casefold() or None for value in [*values, ""]}
-    return {value: value or None for value in [*values, ""]}
-
-
 def _part(dataset: Dataset, positions: array[int]) -> Dataset:
-    """Return some examples, their texts gathered in Arrow memory."""
+    """Return some examples, those in Arrow memory gathered there."""
 
     def of(column: Sequence[Any] | None) -> list[Any] | None:
         return None if column is None else [column[i] for i in positions]
 
-    texts = dataset.examples
-    picked = texts.take(positions) if isinstance(texts, ArrowTexts) else [texts[i] for i in positions]
+    examples = dataset.examples
+    picked: Sequence[Any]
+    if isinstance(examples, ArrowTexts | ArrowRows | ImageFiles):
+        picked = examples.take(positions)
+    else:
+        picked = [examples[i] for i in positions]
     return replace(dataset, examples=picked, targets=None, groups=of(dataset.groups), times=of(dataset.times))
 
 
@@ -626,8 +782,10 @@ _FLAGS = "Name the columns: --text COLUMN --label COLUMN."
 
 @dataclass(frozen=True)
 class _Chosen:
+    """Which columns are what; no text columns: the examples are rows; no label: nothing is labelled."""
+
     text: tuple[str, ...]
-    label: str
+    label: str | None
     group: str | None = None
     time: str | None = None
     other_texts: tuple[str, ...] = ()
@@ -639,6 +797,7 @@ def _require(columns: tuple[str, ...], options: ReadOptions, name: str) -> None:
     """Refuse names of columns that are not there."""
     for flag, wanted in (
         *(("text", column) for column in options.text),
+        *(("columns", column) for column in options.columns),
         ("label", options.label),
         ("group", options.group),
         ("time", options.time),
@@ -655,7 +814,7 @@ def _form(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, op
     """
     further = tuple(column for column in (options.group, options.time) if column is not None)
     named = forms.Named(options.text, options.label, further)
-    if options.task == "classify":
+    if options.task not in {None, "generate"}:
         return None
     if options.task is None:
         labels = _likely_labels(facts, rows, options)
@@ -670,7 +829,7 @@ def _form(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, op
 
 
 def _free(facts: Mapping[str, recognition.ColumnFacts], options: ReadOptions) -> list[recognition.ColumnFacts]:
-    taken = {options.label, options.group, options.time, *options.text}
+    taken = {options.label, options.group, options.time, *options.text, *options.columns}
     return [column for name, column in facts.items() if name not in taken]
 
 
@@ -693,35 +852,124 @@ def _likely_labels(
 
 
 def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, options: ReadOptions) -> _Chosen:
-    """Return the columns of texts and labels."""
+    """Return the columns of texts, if the examples are texts, and of labels."""
     columns = tuple(facts)
-    if len(columns) == 1:
+    needs_label = options.task not in {kind.value for kind in _WITHOUT_LABELS}
+    if len(columns) == 1 and needs_label:
         raise DataError(
             f"{name} has one column ('{columns[0]}'). Expected two or more: the texts and their labels. "
             "Another delimiter is named by --delimiter."
         )
-    free = [column.name for column in _free(facts, options)]
-    likely = recognition.Choice("") if options.text else _likely_texts(facts, rows, options)
-    if likely is None:
-        raise DataError(
-            f"No column of {name} looks like texts. Found: {listed(columns)}. Name the text column: "
-            f"--text {free[0] if free else 'COLUMN'}."
-        )
-    text = options.text or (likely.name,)
-    label = recognition.Choice(options.label) if options.label else _likely_labels(facts, rows, options)
-    if label is None:
-        left = [column for column in free if column not in text]
-        raise DataError(
-            f"No column of {name} looks like labels (few values that repeat). Found: {listed(columns)}; "
-            f"texts: {_quoted(text)}. Name the label column: --label {left[-1] if left else 'COLUMN'}. If the answers "
-            "are texts that a model is to write, say so: --task generate."
-        )
-    others = tuple(column for column in likely.others if column != label.name)
-    answers = forms.answers_beside(facts, text, label.name)
-    return _Chosen(text, label.name, options.group, options.time, others, label.others, answers)
+    likely = None if options.text or options.columns else _likely_texts(facts, rows, options)
+    if likely is not None and _are_rows(facts[likely.name], facts, options):
+        likely = None
+    text = options.text or ((likely.name,) if likely else ())
+    kind = TaskKind(options.task) if options.task else None
+    left = {column: fact for column, fact in facts.items() if column not in text}
+    label = recognition.Choice(options.label) if options.label else None
+    if label is None and kind not in {None, TaskKind.CLASSIFY}:
+        found = _label_of(kind, left, rows, name, options)
+        label = recognition.Choice(found) if found else None
+    elif label is None:
+        label = _likely_labels(left, rows, options.model_copy(update={"text": text or options.columns or ("",)}))
+        if label is None:
+            raise _no_label(columns, text, [column.name for column in _free(left, options)], name)
+    others = tuple(column for column in likely.others if not label or column != label.name) if likely else ()
+    written = forms.answers_beside(facts, text, label.name) if label and text else None
+    return _Chosen(
+        text, label.name if label else None, options.group, options.time, others, label.others if label else (), written
+    )
 
 
-def _facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) -> recognition.ColumnFacts:
+def _are_rows(
+    likely: recognition.ColumnFacts, facts: Mapping[str, recognition.ColumnFacts], options: ReadOptions
+) -> bool:
+    """Whether a table is one of many columns, among which none is surely the text."""
+    return len(_free(facts, options)) > _FEW_COLUMNS and not recognition.is_surely_text(likely)
+
+
+def _no_label(columns: Sequence[str], text: Sequence[str], free: Sequence[str], name: str) -> DataError:
+    what = f"; texts: {_quoted(text)}" if text else ""
+    otherwise = (
+        "If the answers are texts that a model is to write, say so: --task generate."
+        if text
+        else "Without any label, anomalies or groups can be found: --task detect, --task cluster."
+    )
+    return DataError(
+        f"No column of {name} looks like labels (few values that repeat). Found: {listed(columns)}{what}. "
+        f"Name the label column: --label {free[-1] if free else 'COLUMN'}. {otherwise}"
+    )
+
+
+def _label_of(
+    kind: TaskKind | None,
+    facts: Mapping[str, recognition.ColumnFacts],
+    rows: int,
+    name: str,
+    options: ReadOptions,
+) -> str | None:
+    """Return the column that is called what the answers of a task are called; None where the task can do without."""
+    if kind in {None, TaskKind.CLASSIFY}:
+        likely = _likely_labels(facts, rows, options.model_copy(update={"text": options.text or ("",)}))
+        return likely.name if likely else None
+    free = _free(facts, options)
+    if kind is not TaskKind.REGRESS:
+        usual = [column.name for column in free if recognition.is_named(column.name, recognition.TRUTH_NAMES)]
+        return usual[0] if usual else None
+    numeric = [column for column in free if column.numeric]
+    usual = [column.name for column in numeric if recognition.is_named(column.name, recognition.VALUE_NAMES)]
+    if not usual:
+        raise DataError(
+            f"No column of {name} is called what numbers to predict are called. Found: {listed(tuple(facts))}. "
+            f"Name it: --label {numeric[-1].name if numeric else 'COLUMN'}."
+        )
+    return usual[0]
+
+
+def _task_kind(chosen: _Chosen, table: HeldTable, options: ReadOptions) -> TaskKind:
+    """Return what a person asked for; of rows with many different numbers as labels, to predict those."""
+    if options.task is not None:
+        return TaskKind(options.task)
+    if chosen.text or chosen.label is None or options.labels or options.anomalies or options.normal:
+        return TaskKind.CLASSIFY
+    return TaskKind.REGRESS if _are_many_numbers(table[chosen.label]) else TaskKind.CLASSIFY
+
+
+def _are_many_numbers(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds numbers of which there are too many to be classes, or fractions, which no classes are."""
+    from nshot.data.columns import holds_numbers, number_column
+
+    if not holds_numbers(column):
+        return False
+    values = set(number_column(column).drop_null().to_pylist())
+    return len(values) > _FEWEST_VALUES or not all(value.is_integer() for value in values)
+
+
+def _facts(table: HeldTable, name: str) -> recognition.ColumnFacts:
+    """Return what a column looks like."""
+    if table.is_number(name):
+        return _number_facts(name, table.native(name))
+    return _cell_facts(name, table[name], is_nested=name in table.nested)
+
+
+def _number_facts(name: str, column: pa.ChunkedArray) -> recognition.ColumnFacts:
+    import pyarrow.compute as pc
+
+    from nshot.data import tables
+
+    some = [value for value in tables.as_strings(column.slice(0, _LOOKED_AT).combine_chunks()).to_pylist() if value]
+    filled = pc.sum(pc.is_finite(column)).as_py() or 0
+    return recognition.ColumnFacts(
+        name=name,
+        filled=filled,
+        distinct=pc.count_distinct(column).as_py(),
+        mean_characters=sum(map(len, some)) / max(1, len(some)),
+        mean_words=1.0,
+        numeric=True,
+    )
+
+
+def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) -> recognition.ColumnFacts:
     """Return what a column looks like, a chunk at a time, so that no copy of a large column is made."""
     import pyarrow.compute as pc
 
@@ -751,7 +999,7 @@ def _facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) -> re
         mean_characters=characters / filled,
         mean_words=sum(len(value.split()) for value in some) / len(some),
         numeric=all(_is_number(value) for value in some),
-        is_truth=all(value.casefold() in _TRUTHS for value in some),
+        is_truth=all(value.casefold() in recognition.TRUTHS for value in some),
         # A row that is none should be named, and not decide what the others are.
         is_messages=2 * len(lists) >= len(ends) or is_called_messages,
         is_answered=2 * lists.count(ASSISTANT) >= max(1, len(lists)),
@@ -768,6 +1016,22 @@ def _is_number(value: str) -> bool:
     return True
 
 
+def missing_columns(missing: Sequence[str], columns: Sequence[str], name: str) -> DataError:
+    """Return the error of rows without columns that a model reads.
+
+    Args:
+        missing: The columns.
+        columns: Those that there are.
+        name: What messages call the file.
+    """
+    what = "Column" if len(missing) == 1 else "Columns"
+    return DataError(
+        f"{what} {listed([repr(column) for column in missing], 6)} {'is' if len(missing) == 1 else 'are'} missing from "
+        f"{name}; the model was fitted on rows that have {'it' if len(missing) == 1 else 'them'}."
+        f"{closest(missing[0], columns)} Found: {listed(columns)}. Add or rename the columns; cells may be empty."
+    )
+
+
 def no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> DataError:
     """Return the error of a column that was named and is not there.
 
@@ -778,7 +1042,8 @@ def no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> Data
         flag: The flag that names another one.
     """
     hint = closest(wanted, columns)
-    example = f" Name the {flag} column: --{flag} {columns[0]}." if columns and not hint else ""
+    what = "columns that form a row" if flag == "columns" else f"{flag} column"
+    example = f" Name the {what}: --{flag} {columns[0]}." if columns and not hint else ""
     return DataError(f"Column '{wanted}' is missing from {name}. Found: {listed(columns)}.{hint}{example}")
 
 
@@ -796,75 +1061,34 @@ def _how(opened: tables.Opened) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _recognised(opened: tables.Opened, chosen: _Chosen, labels: int) -> str:
-
-    def also(others: tuple[str, ...]) -> str:
-        return f" (or {', '.join(others)})" if others else ""
-
-    sentence = (
-        f"{_how(opened)}: texts from {_quoted(chosen.text)}{also(chosen.other_texts)}, "
-        f'{labels} labels from "{chosen.label}"{also(chosen.other_labels)}'
-    )
+def _recognised(opened: tables.Opened, chosen: _Chosen, found: Answers | None, task: Task, inputs: _Inputs) -> str:
+    """Return what was recognised, and the flags that say otherwise."""
+    others = f" (or {listed(chosen.other_labels, 5)})" if chosen.other_labels else ""
+    sentence = f"{_how(opened)}: {inputs.described}, {_asked_of(chosen, found, task)}{others}"
+    if opened.note:
+        sentence += f", {opened.note}"
     if chosen.group:
         sentence += f', groups from "{chosen.group}"'
     if chosen.time:
         sentence += f', times from "{chosen.time}"'
     if chosen.answers:
         sentence += f'; if a model is to write what is in "{chosen.answers}": --task generate'
-    return sentence + "; --text and --label name other columns"
+    return f"{sentence}; {inputs.flags}"
 
 
-# --- labels -----------------------------------------------------------------------------------------------------------
-
-
-def _task(targets: Sequence[str], options: ReadOptions, name: str, column: str) -> Task:
-    labels = tuple(sorted(set(targets)))
-    if len(labels) == 1:
-        raise DataError(
-            f"All {len(targets):,} labelled rows of {name} have the label '{labels[0]}' (column '{column}'). "
-            "Expected two labels or more. Another column is named by --label."
-        )
-    descriptions = _descriptions(options.labels, labels, name) if options.labels else {}
-    return Task(
-        TaskKind.CLASSIFY,
-        labels,
-        descriptions,
-        names_say_something=recognition.names_say_something(labels, descriptions),
-    )
-
-
-def _descriptions(path: Path, labels: tuple[str, ...], name: str) -> dict[str, str]:
-    example = f'Expected a line per label, such as "{labels[0]}" = "what it means".'
-    try:
-        written = tomllib.loads(path.expanduser().read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}. {example}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid TOML: {error}. {example}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    for label, description in written.items():
-        if label not in labels:
-            raise DataError(
-                f"{path} describes the label '{label}', which does not occur in {name}.{closest(label, labels)} "
-                f"Its labels: {listed(labels)}."
-            )
-        if not isinstance(description, str) or not description.strip():
-            raise DataError(f"The description of '{label}' in {path} must be a text. Got {description!r} instead.")
-    return {label: description.strip() for label, description in written.items()}
-
-
-def _check_known(targets: Sequence[str], task: Task, name: str, train: str) -> None:
-    counts: dict[str, int] = {}
-    known = set(task.labels)
-    for label in targets:
-        if label not in known:
-            counts[label] = counts.get(label, 0) + 1
-    if not counts:
-        return
-    shown = listed([f"'{label}' ({counted(count, 'row')})" for label, count in sorted(counts.items())])
-    hint = closest(next(iter(sorted(counts))), task.labels)
-    raise DataError(
-        f"{name} has labels that do not occur in {train}: {shown}.{hint} "
-        f"Labels of {train}: {listed(task.labels)}. Add examples of them to {train}, or leave these rows out."
-    )
+def _asked_of(chosen: _Chosen, found: Answers | None, task: Task) -> str:
+    """Return what is asked, and from which column the truth comes."""
+    if found is None:
+        return "no labels"
+    if task.kind is TaskKind.CLASSIFY:
+        return f'{len(task.labels)} labels from "{chosen.label}"'
+    known = [target for target in found.targets if target is not None]
+    if task.kind is TaskKind.REGRESS:
+        least, most = min(known), max(known)
+        said = f'numbers to predict from "{chosen.label}", {least:.6g} to {most:.6g}'
+        if found.unreadable:
+            said += f" ({counted(len(found.unreadable), 'cell')} without a number)"
+        return f"{said} (labels: --task classify)"
+    if task.kind is TaskKind.DETECT:
+        return f'{counted(sum(known), "anomaly", "anomalies")} of {counted(len(known), "row")} from "{chosen.label}"'
+    return f'{counted(len(set(known)), "true group")} from "{chosen.label}"'

@@ -70,8 +70,31 @@ _PROVENANCE = frozenset(
     }
 )
 _LABEL_PREFIXES = frozenset({"is", "has", "was"})
+TRUTHS = frozenset({"true", "false"})
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+VALUE_NAMES = ("target", "y", "label", "value", "price", "outcome", "score", "output", "median_house_value", "medv")
+"""What a column of numbers to predict is called, where nobody names it."""
+TRUTH_NAMES = (
+    "label",
+    "labels",
+    "class",
+    "target",
+    "y",
+    "truth",
+    "anomaly",
+    "is_anomaly",
+    "outlier",
+    "is_outlier",
+    "fraud",
+    "is_fraud",
+    "attack",
+    "true_group",
+    "true_cluster",
+)
+"""What a column that says which rows are anomalies, or which group each belongs to, is called."""
 _LONGEST_LABEL = 100
 _TIE = 0.75
+_SURELY_WORDS = 6.0
 # An empty column with the right name is better than none: the message can then say that it is empty.
 _EMPTY_SCORE = 1.0
 
@@ -107,13 +130,14 @@ class ColumnFacts:
     is_json: bool = False
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """Return the words of a column's name in lower case: ``CustomerID`` gives customer and id."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
     return [word for word in re.split(r"[^0-9a-zA-Z\u00c0-\uffff]+", apart.lower()) if word]
 
 
 def _name_score(name: str, usual: Sequence[str]) -> float:
-    words = _words(name)
+    words = words_of(name)
     joined = "_".join(words)
     if joined in usual:
         return 4.0 - usual.index(joined) / len(usual)
@@ -124,7 +148,7 @@ def _name_score(name: str, usual: Sequence[str]) -> float:
 
 def is_usual_name(name: str) -> bool:
     """Return whether a cell is exactly what text or label columns are usually called."""
-    return "_".join(_words(name)) in {*TEXT_NAMES, *LABEL_NAMES, "id"} and len(name) <= 30
+    return "_".join(words_of(name)) in {*TEXT_NAMES, *LABEL_NAMES, "id"} and len(name) <= 30
 
 
 def text_score(column: ColumnFacts, rows: int) -> float:
@@ -134,7 +158,7 @@ def text_score(column: ColumnFacts, rows: int) -> float:
         return _EMPTY_SCORE if named > 3.0 else -1.0
     if column.numeric and column.mean_words < 2:
         return -1.0
-    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) else 0.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in words_of(column.name)) else 0.0
     varied = column.distinct / column.filled
     wordy = min(column.mean_words, 12.0) / 12.0
     # One word a cell, few kinds of them: a category whatever its name.
@@ -144,7 +168,7 @@ def text_score(column: ColumnFacts, rows: int) -> float:
 
 def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
     """Return how much a column looks like the labels; 0 or less: it does not."""
-    words = _words(column.name)
+    words = words_of(column.name)
     named = _name_score(column.name, LABEL_NAMES)
     if not column.filled:
         return _EMPTY_SCORE if named > 3.0 else -1.0
@@ -162,12 +186,12 @@ def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
 
 def is_named(name: str, usual: Sequence[str]) -> bool:
     """Return whether a column is called exactly like one of these."""
-    return "_".join(_words(name)) in usual
+    return "_".join(words_of(name)) in usual
 
 
 def is_label_name(name: str) -> bool:
     """Return whether a column is called what labels are called, possibly after other words."""
-    words = _words(name)
+    words = words_of(name)
     return is_named(name, LABEL_NAMES) or bool(words and words[-1] in LABEL_NAMES)
 
 
@@ -185,7 +209,7 @@ def prompt_score(column: ColumnFacts, rows: int) -> float:
     """Return how much a column looks like what a model is asked; 0 or less: it does not."""
     if not column.filled:
         return _EMPTY_SCORE if is_named(column.name, PROMPT_NAMES) else -1.0
-    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) else 0.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in words_of(column.name)) else 0.0
     wordy = min(column.mean_words, 12.0) / 12.0
     few = 2.0 if column.numeric or column.is_truth else 0.0
     return _name_score(column.name, PROMPT_NAMES) + wordy + column.filled / rows - unlike - few
@@ -198,8 +222,13 @@ def answer_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
         return _EMPTY_SCORE if named > 3.0 else -1.0
     if named <= 3.0 and not holds_answers(column):
         return -1.0
-    unlike = 3.0 if any(word in _PROVENANCE for word in _words(column.name)) and named <= 3.0 else 0.0
+    unlike = 3.0 if any(word in _PROVENANCE for word in words_of(column.name)) and named <= 3.0 else 0.0
     return named + column.distinct / column.filled + (0.5 if last else 0.0) - unlike
+
+
+def is_surely_text(column: ColumnFacts) -> bool:
+    """Return whether a column that looks most like texts is them in a table with many other columns."""
+    return _name_score(column.name, TEXT_NAMES) >= 2.5 or column.mean_words >= _SURELY_WORDS
 
 
 @dataclass(frozen=True)

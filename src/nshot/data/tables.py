@@ -14,9 +14,10 @@ import math
 import numbers
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
 import pyarrow as pa
 
 from nshot.core import DataError, closest, shortened
+from nshot.data import arrays, images
 from nshot.data import encoding as encodings
 from nshot.data.options import ReadOptions
 from nshot.data.recognition import is_usual_name
@@ -44,7 +46,7 @@ _CSV_BLOCK = 8 << 20
 _LARGEST_CSV_BLOCK = 1 << 30
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
 _PIECE_CHARACTERS = 2000
-_KNOWN_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+_KNOWN_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".npz")
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,17 @@ class Opened:
 
     Attributes:
         name: What messages call it.
-        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``folder``, ``lines``, ``text`` (no table: pieces of
-            a running text) or ``memory``.
+        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npz``, ``folder``, ``zip``, ``png`` and the like,
+            ``lines``, ``text`` (no table: pieces of a running text) or ``memory``.
         columns: Column names, as far as they are known before reading (jsonl: those of the first row;
             none for jsonl from standard input).
         batches: ``batches(rows)`` starts from the beginning and yields columns of about that many rows.
         encoding: Name of the encoding, for text formats.
         delimiter: Character between columns, for csv and tsv.
         types: Arrow types of columns that are not strings (parquet).
+        images: The examples, where they are images; the columns then say which file each is, and its label.
+        broken_images: Files that are called images and are none.
+        note: What was taken of the file, where that is not all of it.
     """
 
     name: str
@@ -70,9 +75,14 @@ class Opened:
     encoding: str | None = None
     delimiter: str | None = None
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    images: Sequence[Any] | None = None
+    broken_images: tuple[str, ...] = ()
+    note: str = ""
 
 
-def open_table(source: Source, options: ReadOptions, *, expected: Sequence[str] | None = None) -> Opened:
+def open_table(
+    source: Source, options: ReadOptions, *, expected: Sequence[str] | None = None, is_test: bool = False
+) -> Opened:
     """Return `source` ready to be read.
 
     Args:
@@ -80,6 +90,7 @@ def open_table(source: Source, options: ReadOptions, *, expected: Sequence[str] 
         options: Encoding and delimiter, where a person named them.
         expected: For predicting, where a file without columns is a text per line: how the text columns may be called.
             None: labels are needed too, so a table is.
+        is_test: Of an archive with arrays for training and for a test, take those of the test.
 
     Raises:
         DataError: It is not there, or is no table.
@@ -92,7 +103,7 @@ def open_table(source: Source, options: ReadOptions, *, expected: Sequence[str] 
     if isinstance(source, (str, Path)):
         if str(source) == STDIN:
             return _open_stdin(options, expected or ())
-        return _open_path(Path(source).expanduser(), options, expected)
+        return _open_path(Path(source).expanduser(), options, expected, is_test=is_test)
     if isinstance(source, tuple) and len(source) == 2 and not isinstance(source[0], (str, Mapping)):
         texts, labels = cast("tuple[Sequence[Any], Sequence[Any]]", source)
         return _open_pair(texts, labels)
@@ -154,17 +165,17 @@ def as_strings(column: Column) -> pa.Array:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None) -> Opened:
+def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None, *, is_test: bool) -> Opened:
     wanted = "a table with a text column and a label column"
     with _access(path):
         if path.is_dir():
-            return _open_folder(path, options)
+            found = images.in_folder(path)
+            return _open_folder(path, options) if found is None else _open_images(found, path.name, "folder")
     head = _first_bytes(path, wanted)
-    if head.startswith(b"PAR1"):
-        return _open_parquet(path)
+    binary = _open_binary(path, head, is_test=is_test)
+    if binary is not None:
+        return binary
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix in {".parquet", ".pq"}:
-        raise DataError(f"{path.name} is not a parquet file: it does not begin with PAR1.")
     text = _text_file(path, head, options, wanted)
     if suffix in {".jsonl", ".ndjson"} or (suffix not in {".json", ".csv", ".tsv"} and text.start.lstrip()[:1] == "{"):
         return _open_jsonl(text)
@@ -173,6 +184,23 @@ def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None)
     if expected is None and suffix in _TEXT_SUFFIXES and not _is_table(text, options, suffix):
         return _open_running_text(text)
     return _open_csv(text, options, suffix, expected)
+
+
+def _open_binary(path: Path, head: bytes, *, is_test: bool) -> Opened | None:
+    """Return a file that is no text, or None."""
+    suffix = path.suffix.lower()
+    if head.startswith(b"PAR1"):
+        return _open_parquet(path)
+    if suffix in {".parquet", ".pq"}:
+        raise DataError(f"{path.name} is not a parquet file: it does not begin with PAR1.")
+    if suffix == ".npz":
+        return _open_arrays(arrays.load(path, is_test=is_test), path.name)
+    found = images.one_file(path) if suffix in images.SUFFIXES else None
+    if suffix == ".zip":
+        found = images.in_archive(path)
+        if found is None:
+            raise DataError(f"{path.name} is a zip archive without images. Unpack it, and name the file in it.")
+    return _open_images(found, path.name, suffix[1:]) if found else None
 
 
 def open_lines(path: Path, options: ReadOptions) -> Opened:
@@ -314,19 +342,20 @@ def _sniff(start: str, options: ReadOptions, suffix: str) -> tuple[str | None, l
 
 def _is_table(text: _TextFile, options: ReadOptions, suffix: str) -> bool:
     """Whether a file called a text is a table: somebody says so, or its first line has names or its lines agree."""
-    if options.delimiter or options.text or options.label or options.task == "classify":
+    if options.delimiter or options.text or options.label or options.columns or options.task not in {None, "generate"}:
         return True
     delimiter, records = _sniff(text.start, options, suffix)
     if delimiter is None:
         return False
     if _names_columns(records[0], ()):
         return True
-    return delimiter != "," and len(records) > 1 and len({len(record) for record in records}) == 1
+    agree = len(records) > 1 and len({len(record) for record in records}) == 1
+    return agree and (delimiter != "," or _has_numbers(records))
 
 
 def _header(names: Sequence[str], name: str) -> tuple[str, ...]:
     columns = tuple(cell.strip() or f"column_{i + 1}" for i, cell in enumerate(names))
-    twice = sorted({column for column in columns if columns.count(column) > 1})
+    twice = sorted(column for column, count in Counter(columns).items() if count > 1)
     if twice:
         raise DataError(
             f"{name} has several columns called {', '.join(repr(column) for column in twice)}. "
@@ -335,13 +364,50 @@ def _header(names: Sequence[str], name: str) -> tuple[str, ...]:
     return columns
 
 
+def _has_numbers(records: list[list[str]]) -> bool:
+    """Whether a column holds nothing but numbers below the first record: no running text does."""
+    return any(all(_is_number(value) for value in column) for column in zip(*records[1:], strict=True))
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_headless(records: list[list[str]]) -> bool:
+    """Whether the first record is a row: it has a number at the head of a column of numbers.
+
+    Years and numbers that count the columns are names, as pandas and pivot tables write them.
+    """
+    first = records[0]
+    rest = [record for record in records[1:] if len(record) == len(first)]
+    if not rest or _names_columns(first, ()):
+        return False
+    heads = [
+        value
+        for i, value in enumerate(first)
+        if _is_number(value) and all(_is_number(record[i]) for record in rest if record[i].strip())
+    ]
+    if not heads:
+        return False
+    whole = [int(value) for value in heads if value.strip().isdigit()]
+    if len(whole) < len(heads) or len(set(whole)) < len(whole):
+        return True
+    counts_columns = whole in (list(range(len(whole))), list(range(1, len(whole) + 1)))
+    return not counts_columns and not all(1900 <= value <= 2100 for value in whole)
+
+
 def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequence[str] | None) -> Opened:
     delimiter, records = _sniff(text.start, options, suffix)
     table = delimiter is not None and suffix in {".csv", ".tsv", ".tab"}
     if expected is not None and not table and not _names_columns(records[0], expected):
         return _open_lines(text)
-    columns = _header(records[0], text.name)
-    if len(records) > 1 and _is_data(records):
+    headless = _is_headless(records)
+    columns = _header([""] * len(records[0]) if headless else records[0], text.name)
+    if not headless and len(records) > 1 and _is_data(records):
         raise DataError(
             f"The first row of {text.name} looks like data, not like column names: "
             f"{', '.join(repr(shortened(column, 40)) for column in columns)}. Add a header line such as text,label."
@@ -351,7 +417,7 @@ def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequ
     quoted = not _is_unquoted(text.start[:_SAMPLE_CHARACTERS], separator, len(columns))
 
     def batches(rows: int) -> Iterator[Batch]:
-        return _csv_batches(text, columns, separator, quoted, rows)
+        return _csv_batches(text, columns, separator, quoted, rows, header_rows=0 if headless else 1)
 
     kind = "tsv" if delimiter == "\t" else "csv"
     return Opened(text.name, kind, columns, batches, text.encoding.name, delimiter)
@@ -385,7 +451,9 @@ def _is_unquoted(sample: str, delimiter: str, width: int) -> bool:
     return (ragged > 0 or swallowed) and all(len(record) == width for record in without)
 
 
-def _csv_batches(text: _TextFile, columns: tuple[str, ...], delimiter: str, quoted: bool, rows: int) -> Iterator[Batch]:
+def _csv_batches(
+    text: _TextFile, columns: tuple[str, ...], delimiter: str, quoted: bool, rows: int, *, header_rows: int
+) -> Iterator[Batch]:
     from pyarrow import csv as arrow_csv
 
     names = [str(i) for i in range(len(columns))]
@@ -398,7 +466,7 @@ def _csv_batches(text: _TextFile, columns: tuple[str, ...], delimiter: str, quot
                 reader = arrow_csv.open_csv(
                     file,
                     read_options=arrow_csv.ReadOptions(
-                        column_names=names, skip_rows_after_names=1, block_size=block, use_threads=False
+                        column_names=names, skip_rows_after_names=header_rows, block_size=block, use_threads=False
                     ),
                     parse_options=arrow_csv.ParseOptions(
                         delimiter=delimiter, quote_char='"' if quoted else False, newlines_in_values=quoted
@@ -581,7 +649,7 @@ def _open_json(text: _TextFile) -> Opened:
         lengths = {len(column) for column in columns.values() if column is not None}
         if len(lengths) == 1 and all(column is not None for column in columns.values()):
             complete = {key: column or [] for key, column in columns.items()}
-            return _open_columns(complete, text.name, "json", text.encoding.name)
+            return replace(_open_held(complete, text.name, "json"), encoding=text.encoding.name)
         if len(value) > 0 and not any(isinstance(column, (list, dict)) for column in value.values()):
             return _open_rows([value], text.name, "json", text.encoding.name)
     raise DataError(
@@ -605,16 +673,6 @@ def _open_rows(rows: list[Mapping[str, Any]], name: str, kind: str, encoding: st
             yield {column: [row.get(column) for row in rows[start : start + size]] for column in columns}
 
     return Opened(name, kind, columns, batches, encoding)
-
-
-def _open_columns(columns: Mapping[str, list[Any]], name: str, kind: str, encoding: str | None = None) -> Opened:
-    n = len(next(iter(columns.values())))
-
-    def batches(size: int) -> Iterator[Batch]:
-        for start in range(0, n, size):
-            yield {column: values[start : start + size] for column, values in columns.items()}
-
-    return Opened(name, kind, tuple(columns), batches, encoding)
 
 
 # --- parquet and memory -----------------------------------------------------------------------------------------------
@@ -642,6 +700,38 @@ def _open_parquet(path: Path) -> Opened:
 
     types = dict(zip(schema.names, schema.types, strict=True))
     return Opened(path.name, "parquet", _header(schema.names, path.name), batches, types=types)
+
+
+def _open_arrays(held: arrays.Arrays, name: str) -> Opened:
+    """Return rows of numbers as the columns x1, x2 ..., or images, and the labels as y."""
+    columns: dict[str, Column] = {}
+    if not held.are_images:
+        columns = {column: pa.array(values) for column, values in arrays.columns_of(held)}
+    labels = held.label_cells()
+    if labels is not None:
+        columns["y"] = pa.array([cell(label) for label in labels], pa.string())
+    pictures = list(held.examples) if held.are_images else None
+    if not columns:
+        columns["image"] = pa.array([str(i + 1) for i in range(len(held.examples))])
+    return replace(_open_held(columns, name, "npz"), images=pictures, note=held.described())
+
+
+def _open_images(found: images.FoundImages, name: str, kind: str) -> Opened:
+    """Return images with the columns file and label."""
+    columns: dict[str, Column] = {"file": pa.array(found.images.names, pa.string())}
+    if found.labels is not None:
+        columns["label"] = pa.array(found.labels, pa.string())
+    return replace(_open_held(columns, name, kind), images=found.images, broken_images=found.broken)
+
+
+def _open_held(columns: Mapping[str, Column], name: str, kind: str) -> Opened:
+    n = len(next(iter(columns.values())))
+
+    def batches(rows: int) -> Iterator[Batch]:
+        for start in range(0, n, rows):
+            yield {column: values[start : start + rows] for column, values in columns.items()}
+
+    return Opened(name, kind, tuple(columns), batches)
 
 
 def _open_arrow(table: pa.Table, name: str) -> Opened:
@@ -676,7 +766,7 @@ def _open_pair(texts: Sequence[Any], labels: Sequence[Any]) -> Opened:
         raise DataError(f"Expected as many labels as texts. Found: {len(texts)} texts and {found}.")
     if not len(texts):
         raise DataError("Expected texts and labels. Found: empty lists.")
-    return _open_columns({"text": list(texts), "label": list(labels)}, "the lists", "memory")
+    return _open_held({"text": list(texts), "label": list(labels)}, "the lists", "memory")
 
 
 # --- a folder per class -----------------------------------------------------------------------------------------------

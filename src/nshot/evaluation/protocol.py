@@ -8,13 +8,14 @@ Three designs (`Design.kind`):
 
 Within each draw (a repeat, and in k-fold a fold of it) the training rows stand in one random order: first one row of
 every class (where answers are classes), then as they come. The training subset of size n is the first n of that order,
-for every candidate, so that subsets are nested and comparisons are paired.
+for every candidate, so that subsets are nested and comparisons are paired. Where n counts only some of the rows
+(labelled anomalies), the others belong to the pool of every n.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,10 @@ from nshot.core import DataError
 
 HOLDOUT_FROM = 2_000
 """From this many rows on, one hold-out tells enough; below it every row has to serve as test."""
+FEWEST_COUNTED = 80
+"""Where n counts only some of the rows, a hold-out needs so many of these, a quarter of which are tested."""
+ALWAYS_HOLDOUT_FROM = 20_000
+"""From this many rows on, one hold-out has to do, whatever n counts."""
 FOLDS = 5
 REPEATS = {"given": 5, "holdout": 5, "kfold": 3}
 TEST_SHARE = 0.25
@@ -39,14 +44,16 @@ class Draw:
     Attributes:
         repeat: Which random order.
         fold: Which fold of it; 0 for a hold-out.
-        order: Positions of all training rows, in the order in which n grows.
+        order: Positions of all training rows that n counts, in the order in which n grows.
         test: Positions of the test rows (in the test data for ``given``, else in the same data).
+        rest: Positions of the training rows that n does not count, ascending.
     """
 
     repeat: int
     fold: int
     order: Positions
     test: Positions
+    rest: Positions = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,10 @@ class Design:
         kind: ``given``, ``holdout`` or ``kfold``.
         draws: Every draw, by repeat, then fold.
         ladder: The sizes n of the training subsets, ascending; the last is `n_train`.
-        n_train: The most rows that every draw can train on.
+        n_train: The largest n of every draw.
         n_test: Number of different test rows.
-        n_rows: Number of rows that the model which is handed over may be fitted on.
+        n_rows: The n of the model that is handed over, if it is fitted on every row.
+        n_learnt: The most rows that every draw can learn from, those that n does not count among them.
         folds: Number of folds of a repeat; 1 where there are none.
         classes: Number of classes among the training rows.
     """
@@ -70,6 +78,7 @@ class Design:
     n_train: int
     n_test: int
     n_rows: int
+    n_learnt: int
     folds: int
     classes: int
 
@@ -95,6 +104,15 @@ def ladder(classes: int, n_train: int, ratio: int = 4) -> tuple[int, ...]:
     return (*rungs, n_train)
 
 
+def counted_ladder(n_train: int) -> tuple[int, ...]:
+    """Return the sizes n to measure where n counts only some of the rows: 2, 5, 10, 20, 50 ... up to all `n_train`."""
+    rungs, power = [], 1
+    while 2 * power * 1.5 <= n_train:
+        rungs += [digit * power for digit in (2, 5, 10) if digit * power * 1.5 <= n_train]
+        power *= 10
+    return (*rungs, n_train)
+
+
 def per_class_ladder(classes: int, n_train: int) -> tuple[int, ...]:
     """Return the k-shot sizes of papers: 1, 2, 4, 8, ... rows per class."""
     rungs, shots = [], 1
@@ -115,11 +133,12 @@ def design(
     repeats: int | None = None,
     sizes: Sequence[int] | None = None,
     per_class: bool = False,
+    counted: NDArray[np.bool_] | None = None,
 ) -> Design:
     """Divide n labelled rows into draws.
 
     Args:
-        targets: n labels; None where answers are no classes.
+        targets: n labels, which every part has in the same proportions; None where answers are no classes.
         groups: n group ids; rows of one group never straddle a split.
         seed: Decides every draw.
         trainable: Positions that may be trained on; None: all.
@@ -128,6 +147,7 @@ def design(
         repeats: Number of repeats; None: the design's default.
         sizes: What to measure on the way to all rows, instead of the default ladder.
         per_class: Equal numbers per class (k-shot) at every size below all rows, instead of natural proportions.
+        counted: Shape (n,): the rows that n counts; None: all.
 
     Raises:
         DataError: There is nothing that can be both trained on and tested.
@@ -135,6 +155,7 @@ def design(
     n = len(groups)
     positions = np.arange(n) if trainable is None else np.asarray(trainable)
     codes = _codes(targets, n)
+    of_count = np.ones(n, dtype=bool) if counted is None else counted
     if targets is None:
         _refuse_too_few(groups[positions], n, tested_apart=n_given_test is not None)
     else:
@@ -151,29 +172,57 @@ def design(
         kind: Literal["given", "holdout", "kfold"] = "given"
         held = np.arange(n_given_test)
         divisions = [[(positions, held)]] * (repeats or REPEATS[kind])
-    elif len(positions) >= HOLDOUT_FROM:
+    elif _is_held_out(positions, of_count):
         kind = "holdout"
         share = min(TEST_SHARE, MOST_TEST_ROWS / len(positions))
         train, held = _one_holdout(codes, groups, positions, share, seed)
         divisions = [[(train, held)]] * (repeats or REPEATS[kind])
     else:
-        kind, folds = "kfold", min(FOLDS, _most_folds(codes[positions], groups[positions]))
+        # A ranking of a fold needs something to find in it.
+        ranked = positions[of_count[positions]] if of_count.any() else positions
+        kind, folds = "kfold", _most_folds(groups[ranked])
         divisions = [
             _k_folds(codes, groups, positions, folds, seed * 1_000 + repeat)
             for repeat in range(repeats or REPEATS[kind])
         ]
     draws = tuple(
-        Draw(repeat, fold, _order(codes, train, (seed, repeat, fold), per_class), _tested(held, testable))
+        Draw(
+            repeat,
+            fold,
+            order=_order(codes, train[of_count[train]], (seed, repeat, fold), per_class),
+            test=_tested(held, testable),
+            rest=train[~of_count[train]],
+        )
         for repeat, division in enumerate(divisions)
         for fold, (train, held) in enumerate(division)
     )
     n_train = min(len(draw.order) for draw in draws)
-    classes = len(np.unique(codes[positions]))
-    n_test = len(np.unique(np.concatenate([draw.test for draw in draws])))
-    usual = per_class_ladder(classes, n_train) if per_class else ladder(classes, n_train)
-    # Today's question is asked at all rows, so they are measured whatever else is.
-    rungs = {n_train, *(min(int(n), n_train) for n in sizes or usual)}
-    return Design(kind, draws, tuple(sorted(rungs)), n_train, n_test, len(positions), folds, classes)
+    own = positions[of_count[positions]]
+    classes = len(np.unique(codes[own]))
+    if per_class:
+        usual = per_class_ladder(classes, n_train)
+    else:
+        usual = ladder(classes, n_train) if counted is None else counted_ladder(n_train)
+    return Design(
+        kind,
+        draws,
+        # Today's question is asked at all rows, so they are measured whatever else is.
+        ladder=tuple(sorted({n_train, *(min(int(n), n_train) for n in sizes or usual)})),
+        n_train=n_train,
+        n_test=len(np.unique(np.concatenate([draw.test for draw in draws]))),
+        n_rows=len(own),
+        n_learnt=min(len(draw.order) + len(draw.rest) for draw in draws),
+        folds=folds,
+        classes=classes,
+    )
+
+
+def _is_held_out(positions: Positions, counted: NDArray[np.bool_]) -> bool:
+    """Return whether one hold-out tells enough."""
+    n, n_counted = len(positions), int(counted[positions].sum())
+    if n < HOLDOUT_FROM or n >= ALWAYS_HOLDOUT_FROM:
+        return n >= HOLDOUT_FROM
+    return n_counted in (0, n) or n_counted >= FEWEST_COUNTED
 
 
 def _codes(targets: Sequence[str] | None, n: int) -> NDArray[np.int64]:
@@ -219,7 +268,7 @@ def _refuse_hopeless(codes: NDArray[np.int64], groups: NDArray[np.int64], *, tes
         )
 
 
-def _most_folds(codes: NDArray[np.int64], groups: NDArray[np.int64]) -> int:
+def _most_folds(groups: NDArray[np.int64]) -> int:
     """Return how many folds there can be: no more than groups, at least two."""
     return max(2, min(FOLDS, len(np.unique(groups))))
 
@@ -262,6 +311,8 @@ def _one_holdout(
 
 def _order(codes: NDArray[np.int64], train: Positions, entropy: tuple[int, ...], per_class: bool) -> Positions:
     """Return `train` in random order, one row of every class first (all rounds so, for `per_class`)."""
+    if not len(train):
+        return train
     rng = np.random.default_rng([abs(part) for part in entropy])
     shuffled = rng.permutation(train)
     own = codes[shuffled]

@@ -1,4 +1,4 @@
-"""Logistic regression on the features of a frozen network."""
+"""Logistic or ridge regression on the features of a frozen network."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ from nshot.spec import Method
 
 
 class LinearProbe(Method):
-    """Learn a linear classifier on the features of a frozen network.
+    """Learn a linear model of classes, or of a number, on the features of a frozen network.
 
     **Idea.** With features f(x) of length d, ``p(c | x) = softmax(W f(x) + b)_c``; W and b minimise
     ``C * sum_i v_i * -log p(y_i | x_i) + |W|^2 / 2`` with weights v that make every class count the same. C, and how
     much of the class frequencies to put back, are chosen by cross-validation inside the n labels, by the study's
-    metric; the same held-out rows calibrate the probabilities.
+    metric; the same held-out rows calibrate the probabilities. Of a number z, scaled to unit spread, w and b minimise
+    ``C * sum_i (z_i - w f(x_i) - b)^2 + |w|^2``. To detect anomalies, the labelled ones are one class and the pool, at
+    most 20,000 rows of it, is the other; the score is ``log p(anomaly | x) - log p(normal | x)``.
 
     **Needs** a backbone that embeds, and one label. Does not read label names.
 
@@ -38,12 +40,15 @@ class LinearProbe(Method):
     separate the classes (another language, another domain).
 
     **Source.** Alain and Bengio 2016, Understanding intermediate layers using linear classifier probes; the class
-    weights follow King and Zeng 2001, Logistic Regression in Rare Events Data, section 4.
+    weights follow King and Zeng 2001, Logistic Regression in Rare Events Data, section 4; Hoerl and Kennard 1970,
+    Ridge Regression: Biased Estimation for Nonorthogonal Problems.
 
     **Example.** ``nshot fit tickets.csv --method linear_probe --set strength=10 --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}))
+    needs: ClassVar[Needs] = Needs(
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS, TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS})
+    )
     family: ClassVar[Family] = Family.FEW_SHOT
 
     strength: float | None = Field(default=None, gt=0)
@@ -53,23 +58,22 @@ class LinearProbe(Method):
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
         """Return the fitted probe; see `Method.fit`."""
-        from nshot.training import frozen
-        from nshot.training.head import FittedProbe, fit_head
+        from nshot.training import detection, frozen
+        from nshot.training.head import FittedProbe, fit_to
 
         self.require(task, train, backbone)
+        if task.kind is TaskKind.DETECT:
+            return detection.fitted(self, task, train, pool, backbone, context)
         encoder = frozen.encoder(backbone)
-        head = fit_head(
-            task,
-            frozen.embed(encoder, train.examples),
-            train.labelled_targets(),
-            objective=context.objective,
-            groups=train.groups,
-            strength=self.strength,
-        )
+        features = frozen.embed(encoder, train.examples)
+        head = fit_to(task, features, train, objective=context.objective, strength=self.strength)
         return FittedProbe(task, encoder, head)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved probe; see `Method.restore`."""
+        from nshot.training import detection
         from nshot.training.head import FittedProbe
 
+        if task.kind is TaskKind.DETECT:
+            return detection.restored(self, task, state, open_backbone)
         return FittedProbe.restore(task, state, open_backbone)

@@ -1,4 +1,4 @@
-"""The labels of the most similar labelled examples."""
+"""The labels, or the values, of the most similar labelled examples."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from nshot.spec import Method
 if TYPE_CHECKING:
     from nshot.training.frozen import Encoder
     from nshot.training.rowwise import Array
+    from nshot.training.values import Scale
 
 _NUMBERS = (1, 3, 5, 10, 20)
 _USUAL_NUMBER = 5
 _SHARPNESSES = (5.0, 20.0)
 _USUAL_SHARPNESS = 20.0
+_EVEN = 0.0
+"""The sharpness at which all neighbours count the same."""
 _MOST_LEFT_OUT = 1_000
 _BLOCK_ELEMENTS = 1 << 22
 
@@ -42,10 +45,11 @@ _BLOCK_ELEMENTS = 1 << 22
 class NearestNeighbours(Method):
     """Answer what the most similar labelled examples are labelled.
 
-    **Idea.** The k labelled examples with the largest cosine to x vote for their labels with the weight
+    **Idea.** To classify: the k labelled examples with the largest cosine to x vote for their labels with the weight
     ``exp(sharpness * (cos_i - cos_1))``; ``p(c | x)`` is c's share of the votes, one more vote being spread evenly over
     the classes. k and the sharpness are chosen inside the n labels by leaving each example (with its group) out, by
-    the study's metric.
+    the study's metric. To regress: the mean of the k nearest examples' values, by Euclidean distance d, with the weight
+    ``exp(-sharpness / 2 * (d_i^2 - d_1^2))``, which for vectors of length one is the weight above.
 
     **Needs** a backbone that embeds, and one label. Does not read label names. New classes can be added from
     examples without fitting again.
@@ -58,7 +62,9 @@ class NearestNeighbours(Method):
     **Example.** ``nshot fit tickets.csv --method nearest_neighbours --set number=5 --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}))
+    needs: ClassVar[Needs] = Needs(
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS})
+    )
     family: ClassVar[Family] = Family.FEW_SHOT
     takes_in: ClassVar[TakesIn] = TakesIn.BY_EXAMPLES
 
@@ -76,10 +82,12 @@ class NearestNeighbours(Method):
 
         self.require(task, train, backbone)
         encoder = frozen.encoder(backbone)
+        if task.kind is TaskKind.REGRESS:
+            return self._of_values(encoder, train, context)
         targets = train.labelled_targets()
         classes, codes = frozen.numbered(targets)
         vectors = normalised(frozen.embed(encoder, train.examples)).astype(np.float32)
-        left_out = _left_out(vectors, codes, train.groups)
+        left_out = _left_out(vectors, None, codes, codes, train.groups)
 
         def judge(number: int, sharpness: float) -> float:
             shares = left_out.shares(number, sharpness, len(classes))
@@ -94,18 +102,57 @@ class NearestNeighbours(Method):
         usual = (self.number or _USUAL_NUMBER, _USUAL_SHARPNESS)
         if not rows:
             return usual
-        numbers = _NUMBERS if self.number is None else (self.number,)
-        judged = {(number, sharpness): judge(number, sharpness) for number in numbers for sharpness in _SHARPNESSES}
+        judged = {
+            (number, sharpness): judge(number, sharpness) for number in self._tried() for sharpness in _SHARPNESSES
+        }
         best = max(judged, key=lambda pair: judged[pair])
         return best if clearly_better(judged[best], judged[usual], len(rows)) else usual
+
+    def _tried(self) -> Sequence[int]:
+        return _NUMBERS if self.number is None else (self.number,)
+
+    def _of_values(self, encoder: Encoder, train: Dataset, context: FitContext) -> ValueNeighbours:
+        import numpy as np
+
+        from nshot.training import frozen
+        from nshot.training.head import unit_spread
+        from nshot.training.selection import best_of
+        from nshot.training.values import Scale
+
+        targets = train.labelled_targets()
+        scale = Scale.of(targets)
+        vectors = frozen.embed(encoder, train.examples)
+        values = scale.standard(targets).astype(np.float32)
+        same = np.zeros(len(values), dtype=np.int64)
+        left_out = _left_out(vectors, _shifts(vectors), same, values, train.groups)
+        true = [targets[i] for i in left_out.rows]
+        # One sharpness is to mean the same for every backbone.
+        factor = unit_spread(vectors) ** 2
+        judged = {
+            (number, sharpness): context.objective(true, scale.answers(left_out.means(number, sharpness * factor)))
+            for number in (self._tried() if true else ())
+            for sharpness in (_EVEN, *_SHARPNESSES)
+        }
+        number, sharpness = best_of(judged, (self.number or _USUAL_NUMBER, _EVEN))
+        return ValueNeighbours(encoder, scale, values, vectors, number, sharpness * factor)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved examples' vectors; see `Method.restore`."""
         from nshot.training import frozen
+        from nshot.training.values import Scale
 
         settings, tensors = state.settings, state.tensors
         encoder = frozen.encoder(open_backbone(BackboneRef.from_json(settings["backbone"])))
         chosen = settings["chosen"]
+        if task.kind is TaskKind.REGRESS:
+            return ValueNeighbours(
+                encoder,
+                Scale.from_json(settings["scale"]),
+                tensors["values"],
+                tensors["vectors"],
+                chosen["number"],
+                chosen["sharpness"],
+            )
         return Neighbours(
             task,
             encoder,
@@ -181,11 +228,61 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class ValueNeighbours:
+    """The labelled examples: vectors (n, width) and values on the common scale (n,), both float32."""
+
+    backbone: Encoder
+    scale: Scale
+    values: Array
+    vectors: Array
+    number: int
+    sharpness: float
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return the weighted mean of the neighbours' values, for each example."""
+        import numpy as np
+
+        from nshot.training import frozen
+        from nshot.training.rowwise import products
+
+        asked = frozen.embed(self.backbone, examples)
+        shifts = _shifts(self.vectors)
+        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
+        means = [np.zeros(0)]
+        for start in range(0, len(asked), step):
+            nearness = products(asked[start : start + step], self.vectors, shifts)
+            means.append(_nearest(nearness, self.values, self.number).means(self.number, self.sharpness))
+        return self.scale.answers(np.concatenate(means))
+
+    def state(self) -> State:
+        """Return vectors, values, what was chosen and the reference of the backbone."""
+        settings: dict[str, Any] = {
+            "scale": self.scale.as_json(),
+            "chosen": {"number": self.number, "sharpness": self.sharpness},
+            "backbone": self.backbone.ref.as_json(),
+        }
+        return State(settings, {"vectors": self.vectors, "values": self.values})
+
+
+def _shifts(vectors: Array) -> Array:
+    """Return ``-|v|^2 / 2``: added to the products with a row, they rank as the Euclidean distance does."""
+    import numpy as np
+
+    return np.asarray(-0.5 * np.square(vectors.astype(np.float64)).sum(axis=1))
+
+
+@dataclass(frozen=True)
 class _Nearest:
-    """For some rows their nearest labelled examples, the nearest first: cosines and classes, shape (rows, k)."""
+    """For some rows their nearest labelled examples, the nearest first, shape (rows, k).
+
+    Attributes:
+        cosines: How near they are: cosines, or minus half the squared distance up to a constant of the row.
+        items: What stands with them: classes or values.
+        rows: Which rows; empty where that is not asked.
+    """
 
     cosines: Array
-    codes: Array
+    items: Array
     rows: Sequence[int] = ()
 
     def shares(self, number: int, sharpness: float, n_classes: int) -> Array:
@@ -195,15 +292,29 @@ class _Nearest:
         """
         import numpy as np
 
-        cosines, codes = self.cosines[:, :number].astype(np.float64), self.codes[:, :number]
-        votes = np.exp(sharpness * (cosines - cosines[:, :1]))
+        codes, votes = self.items[:, :number], self._votes(number, sharpness)
         cells = np.arange(len(codes))[:, None] * n_classes + codes
         sums = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(codes) * n_classes)
         spread = sums.reshape(len(codes), n_classes) + 1 / n_classes
         return np.asarray(spread / (votes.sum(axis=1, keepdims=True) + 1))
 
+    def means(self, number: int, sharpness: float) -> Array:
+        """Return the weighted mean of the values of the first `number`, shape (rows,)."""
+        import numpy as np
 
-def _nearest(cosines: Array, codes: Array, number: int) -> _Nearest:
+        votes = self._votes(number, sharpness)
+        return np.asarray((votes * self.items[:, :number]).sum(axis=1) / votes.sum(axis=1))
+
+    def _votes(self, number: int, sharpness: float) -> Array:
+        import numpy as np
+
+        cosines = self.cosines[:, :number].astype(np.float64)
+        allowed = np.isfinite(cosines)
+        behind = np.where(allowed, cosines, 0.0) - np.where(allowed, cosines[:, :1], 0.0)
+        return np.asarray(np.exp(sharpness * behind) * allowed)
+
+
+def _nearest(cosines: Array, items: Array, number: int) -> _Nearest:
     """Return the `number` nearest of each row; of equally near ones those that came first in training."""
     import numpy as np
 
@@ -223,11 +334,13 @@ def _nearest(cosines: Array, codes: Array, number: int) -> _Nearest:
         picked = np.take_along_axis(first, order, axis=1)
     else:
         picked = np.argsort(-cosines, axis=1, kind="stable")
-    return _Nearest(np.take_along_axis(cosines, picked, axis=1), codes[picked])
+    return _Nearest(np.take_along_axis(cosines, picked, axis=1), items[picked])
 
 
-def _left_out(vectors: Array, codes: Array, groups: Sequence[Hashable] | None) -> _Nearest:
-    """Return the nearest of each training row outside its own group.
+def _left_out(
+    vectors: Array, shifts: Array | None, codes: Array, items: Array, groups: Sequence[Hashable] | None
+) -> _Nearest:
+    """Return the nearest of each training row outside its own group, with their items.
 
     At most 1,000 rows, evenly spaced: choosing k does not get better by more. A row whose class stands in no other
     group cannot be answered rightly by any k, and is not asked.
@@ -246,8 +359,8 @@ def _left_out(vectors: Array, codes: Array, groups: Sequence[Hashable] | None) -
     rows = np.flatnonzero(can)
     rows = rows[:: 1 + len(rows) // _MOST_LEFT_OUT]
     if not len(rows):
-        return _Nearest(np.zeros((0, 1), np.float32), np.zeros((0, 1), np.int64))
-    cosines = products(vectors[rows], vectors)
+        return _Nearest(np.zeros((0, 1), np.float32), np.zeros((0, 1), items.dtype))
+    cosines = products(vectors[rows], vectors, shifts)
     cosines[group[rows][:, None] == group[None, :]] = -np.inf
-    found = _nearest(cosines, codes, max(_NUMBERS))
-    return _Nearest(found.cosines, found.codes, rows.tolist())
+    found = _nearest(cosines, items, max(_NUMBERS))
+    return _Nearest(found.cosines, found.items, rows.tolist())

@@ -1,4 +1,4 @@
-"""Logistic regression on weighted word counts: the baseline that no pre-trained model helps."""
+"""Logistic or ridge regression on weighted word counts: the baseline that no pre-trained model helps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nshot.core import (
 from nshot.spec import Method
 
 if TYPE_CHECKING:
-    from nshot.training.head import LinearHead
+    from nshot.training.head import LinearHead, ValueHead
     from nshot.training.rowwise import Array
 
 # Thai, Lao, Khmer, Chinese and Japanese are written without spaces: there every character is a token.
@@ -41,7 +41,7 @@ _MANY_TEXTS = 5_000
 
 
 class TfidfLinear(Method):
-    """Learn a linear classifier on the words and word pairs of the text, with no pre-trained model.
+    """Learn a linear model on the words and word pairs of the text, with no pre-trained model.
 
     **Idea.** A text is the vector of ``count(t) * (1 + ln((1 + n) / (1 + n_t)))`` over its tokens and pairs of adjacent
     tokens t, scaled to length one; n_t is the number of training texts with t. On it the regression of `linear_probe`.
@@ -59,7 +59,7 @@ class TfidfLinear(Method):
     **Example.** ``nshot compare tickets.csv --methods tfidf_linear,linear_probe``
     """
 
-    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY}))
+    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}))
     family: ClassVar[Family] = Family.BASELINE
 
     strength: float | None = Field(default=None, gt=0)
@@ -69,28 +69,22 @@ class TfidfLinear(Method):
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
         """Return vocabulary and weights; see `Method.fit`."""
-        from nshot.training.head import fit_head
+        from nshot.training.head import fit_to
 
         self.require(task, train, backbone)
         counts = [Counter(_terms(text)) for text in train.examples]
         vocabulary, rarity = _vocabulary(counts)
-        head = fit_head(
-            task,
-            _vectors(counts, vocabulary, rarity),
-            train.labelled_targets(),
-            objective=context.objective,
-            groups=train.groups,
-            strength=self.strength,
-        )
+        vectors = _vectors(counts, vocabulary, rarity)
+        head = fit_to(task, vectors, train, objective=context.objective, strength=self.strength)
         return FittedWords(task, vocabulary, rarity, head)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved vocabulary and weights; see `Method.restore`."""
-        from nshot.training.head import LinearHead
+        from nshot.training import head
 
         terms: list[str] = json.loads(state.blobs["vocabulary.json"])
         vocabulary = {term: column for column, term in enumerate(terms)}
-        return FittedWords(task, vocabulary, state.tensors["rarity"], LinearHead.restore(state))
+        return FittedWords(task, vocabulary, state.tensors["rarity"], head.restored(task, state))
 
 
 @dataclass(frozen=True)
@@ -100,10 +94,10 @@ class FittedWords:
     task: Task
     vocabulary: Mapping[str, int]
     rarity: Array
-    head: LinearHead
+    head: LinearHead | ValueHead
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities of each text."""
+        """Return label and probabilities, or the value, of each text."""
         counts = [Counter(_terms(text)) for text in examples]
         return self.head.answers(self.task, _vectors(counts, self.vocabulary, self.rarity))
 

@@ -18,7 +18,7 @@ _METRICS: dict[str, Metric] = {
     metric.name: metric for file in (classify, regress, detect, extract, generate) for metric in file.METRICS
 }
 
-_SPELLINGS = {"rouge_l": "rougeL", "rougel": "rougeL"}
+_SPELLINGS = {"rouge_l": "rougeL", "rougel": "rougeL", "recall_at_far": "recall_at_far:0.01"}
 
 __all__ = ["Array", "Metric", "deciding", "default_metric", "get", "names"]
 
@@ -27,8 +27,9 @@ def get(name: str) -> Metric:
     """Return the metric of this name; ``get(metric.name)`` is that metric, whatever it is.
 
     Args:
-        name: One of `names`; ``number_match:PATTERN`` with a regular expression; or a scoring function of the user's,
-            ``module:function`` or ``file.py:function``, whose module is then run.
+        name: One of `names`; ``number_match:PATTERN`` with a regular expression; ``recall_at_far:RATE`` with a
+            false-alarm rate; or a scoring function of the user's, ``module:function`` or ``file.py:function``, whose
+            module is then run.
 
     Raises:
         OptionError: There is none; the message names the nearest and all others.
@@ -39,6 +40,8 @@ def get(name: str) -> Metric:
     kind, colon, rest = name.partition(":")
     if colon and kind == generate.NUMBER_MATCH:
         return generate.number_match(rest)
+    if colon and kind == detect.RECALL_AT:
+        return detect.recall_at(rest)
     if colon:
         return own_function(name)
     raise OptionError(

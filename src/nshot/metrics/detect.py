@@ -1,36 +1,34 @@
 """Metrics of `detect`: an anomaly score per example, higher is stranger.
 
-Both rank, so scores of two fits cannot be pooled: folds are scored one by one and averaged.
+All of them rank, so scores of two fits cannot be pooled: folds are scored one by one and averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from nshot.core import DataError, Prediction, Task, TaskKind, UnsupportedError
+from nshot.core import DataError, OptionError, Prediction, Task, TaskKind, UnsupportedError, names_anomaly
 from nshot.metrics.metric import Array, Metric
 
 KINDS = frozenset({TaskKind.DETECT})
-
-ANOMALOUS = frozenset({"1", "1.0", "true", "yes", "anomaly", "anomalous", "abnormal", "outlier"})
-NORMAL = frozenset({"0", "0.0", "-1", "false", "no", "normal", "inlier", "ok"})
+RECALL_AT = "recall_at_far"
+_ROUNDING = 1e-9
 
 
 def is_anomalous(target: Any) -> bool:
     """Return whether a target names an anomaly: a true value, 1, or a word such as `anomaly`, `outlier`, `yes`."""
     if isinstance(target, str):
-        word = target.strip().lower()
-        if word in ANOMALOUS:
-            return True
-        if word in NORMAL:
-            return False
-        raise DataError(
-            f"A target of 'detect' must be 1 or 0, true or false, anomaly or normal. Found {target!r}. "
-            "Rename the labels."
-        )
+        named = names_anomaly(target)
+        if named is None:
+            raise DataError(
+                f"A target of 'detect' must be 1 or 0, true or false, anomaly or normal. Found {target!r}. "
+                "Rename the labels."
+            )
+        return named
     return bool(target)
 
 
@@ -50,6 +48,12 @@ def _levels(statistics: Array, weights: Array) -> tuple[Array, Array]:
     starts = np.flatnonzero(np.concatenate([[True], np.diff(scores) > 0]))
     ordered = np.asarray(weights, dtype=np.float64)[:, order]
     return np.add.reduceat(ordered * marks, starts, axis=1), np.add.reduceat(ordered * (1.0 - marks), starts, axis=1)
+
+
+def _of_the_rarer(statistics: Array) -> float:
+    """Return how many anomalies there are, or normal rows where these are fewer: one mistake costs one of them."""
+    anomalous = float((statistics[:, 0] > 0).sum())
+    return max(1.0, min(anomalous, len(statistics) - anomalous))
 
 
 def _area(statistics: Array, weights: Array) -> Array:
@@ -94,6 +98,7 @@ average_precision = Metric(
     weighted=_precision_recall,
     needs="scores",
     ranks=True,
+    effective_rows=_of_the_rarer,
 )
 """Sum over thresholds of (gain in recall) x precision; its value by chance is the share of anomalies."""
 
@@ -106,7 +111,56 @@ auroc = Metric(
     needs="scores",
     ranks=True,
     leave_one_out=_area_without_one,
+    effective_rows=_of_the_rarer,
 )
 """Probability that an anomaly scores higher than a normal row, ties counting one half (Mann-Whitney)."""
 
-METRICS = (average_precision, auroc)
+
+@cache
+def recall_at(rate: str) -> Metric:
+    """Return the metric of how many anomalies are found while a given share of normal rows raises a false alarm.
+
+    It is read off the curve of recall over false alarms, of which each different score is a point: rows with equal
+    scores raise the alarm together. Between two points the line is straight, which is what tossing a coin between their
+    thresholds achieves (Provost and Fawcett 2001, Robust Classification for Imprecise Environments).
+
+    Args:
+        rate: The share of normal rows, such as ``0.01``.
+
+    Raises:
+        OptionError: It is no number between 0 and 1.
+    """
+    try:
+        share = float(rate)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise OptionError(
+            f"The false-alarm rate must be a number between 0 and 1, such as {RECALL_AT}:0.01. Got '{rate}' instead."
+        )
+
+    def recall(statistics: Array, weights: Array) -> Array:
+        anomalies, normals = (levels[:, ::-1] for levels in _levels(statistics, weights))
+        nothing = np.zeros((len(anomalies), 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.hstack([nothing, np.cumsum(anomalies, axis=1) / anomalies.sum(axis=1, keepdims=True)])
+            alarms = np.hstack([nothing, np.cumsum(normals, axis=1) / normals.sum(axis=1, keepdims=True)])
+        after = np.argmax(alarms > share + _ROUNDING, axis=1)[:, None]
+        low, high = (np.take_along_axis(alarms, at, axis=1) for at in (after - 1, after))
+        below, above = (np.take_along_axis(found, at, axis=1) for at in (after - 1, after))
+        with np.errstate(invalid="ignore"):
+            return np.asarray((below + (above - below) * (share - low) / (high - low))[:, 0])
+
+    return Metric(
+        name=f"{RECALL_AT}:{share:g}",
+        task_kinds=KINDS,
+        signature=f"{RECALL_AT}|false-alarm rate:{share:g}|straight between thresholds, ties as one threshold|v1",
+        statistics=_marks_and_scores,
+        weighted=recall,
+        needs="scores",
+        ranks=True,
+        effective_rows=_of_the_rarer,
+    )
+
+
+METRICS = (average_precision, auroc, recall_at("0.01"))

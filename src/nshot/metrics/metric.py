@@ -7,7 +7,7 @@ re-weight those numbers. This is sacrebleu's idea of sufficient statistics per s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,6 +51,8 @@ class Metric:
         effective_rows: How many examples share the weight evenly, as far as one more mistake is concerned: the
             score moves by about 1 / effective rows. None: all of them. Macro averages have fewer, because a
             mistake in a small class costs more.
+        in_units: The score is in the unit of the targets, so that it depends on them what is a large one, and what a
+            point of it is: see `on_scale_of`.
         is_quality: A better value is a better answer, so that one may be ranked by it. False for what only informs,
             such as lengths.
         signed: ``signed(targets)``: the signature, where the targets decide a part of it, such as how many references
@@ -71,6 +73,7 @@ class Metric:
     point: float = 0.01
     leave_one_out: Callable[[Array], Array] | None = None
     effective_rows: Callable[[Array], float] | None = None
+    in_units: bool = False
     is_quality: bool = True
     signed: Callable[[Sequence[Any]], str] | None = None
 
@@ -80,6 +83,18 @@ class Metric:
     def signature_on(self, targets: Sequence[Any]) -> str:
         """Return the signature of a score on these targets."""
         return self.signature if self.signed is None else self.signed(targets)
+
+    def on_scale_of(self, targets: Sequence[Any]) -> Metric:
+        """Return the metric with a point of it that suits these targets.
+
+        For an error in their unit that is a hundredth of their mean distance from their median: of the error that the
+        best constant answer would make.
+        """
+        if not self.in_units or not len(targets):
+            return self
+        values = np.asarray(list(targets), dtype=np.float64)
+        spread = float(np.abs(values - np.median(values)).mean())
+        return replace(self, point=0.01 * spread) if spread > 0 else self
 
     @property
     def bounded(self) -> bool:

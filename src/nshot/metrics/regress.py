@@ -1,4 +1,7 @@
-"""Metrics of `regress`: one number per example."""
+"""Metrics of `regress`: one number per example.
+
+The first is the default: the share of the spread that is explained means the same whatever the unit of the target.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +63,7 @@ mae = Metric(
     higher_is_better=False,
     is_mean=True,
     highest=float("inf"),
+    in_units=True,
 )
 """Mean absolute error, in the target's unit."""
 
@@ -72,6 +76,7 @@ rmse = Metric(
     needs="values",
     higher_is_better=False,
     highest=float("inf"),
+    in_units=True,
 )
 """Root of the mean squared error, in the target's unit."""
 
@@ -86,4 +91,4 @@ r2 = Metric(
 )
 """Coefficient of determination: 1 - squared error / squared distance from the mean of the test targets."""
 
-METRICS = (mae, rmse, r2)
+METRICS = (r2, mae, rmse)

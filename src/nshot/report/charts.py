@@ -26,6 +26,8 @@ _MOST_LEVELS = 5
 _TOO_LOW = 0.4
 """Scores below this share of the best are left below the axis: a floor such as `majority` would squeeze the others."""
 _TOO_LOW_FOR_INTERVALS = 0.7
+_LOWEST_DRAWN = -0.5
+"""A score that may fall without end stands at this edge of its axis: how much worse than nothing it is, says little."""
 _Axis = tuple[float, float, list[float]]
 """Both ends of an axis, and its ticks."""
 _TIME_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0, 360_000.0)
@@ -77,43 +79,67 @@ def sample(style: Style) -> Markup:
 
 
 def curves(record: Record, is_wide: bool) -> Markup | None:
-    """Return the chart of scores over the number of labels, or None where there is no point."""
-    return _Curves(record, is_wide).draw() if record.curves else None
+    """Return the chart of scores over the number of labels, or None where there is no point, or nothing is learnt."""
+    return _Curves(record, is_wide).draw() if record.curves and record.has_labels else None
 
 
 def _worth_showing(record: Record, best_scores: Mapping[str, float], share: float) -> set[str]:
-    """Return the pick, and those whose best score is not so low that an axis holding it would squeeze the others."""
-    best = max(best_scores.values(), default=0.0)
-    if record.lower_is_better or min(best_scores.values(), default=0.0) < 0:
-        return set(best_scores)
+    """Return the pick, and those whose best score is not so bad that an axis holding it would squeeze the others.
+
+    Args:
+        record: The record.
+        best_scores: By candidate.
+        share: Of the best score; of an error, the best one is this share of the largest that is shown.
+    """
     pick = record.verdict.pick.candidate if record.verdict.pick else None
+    if record.in_units:
+        smallest = min(best_scores.values(), default=0.0)
+        return {name for name, error in best_scores.items() if error * share <= smallest or name == pick}
+    best = max(best_scores.values(), default=0.0)
+    if record.lower_is_better or best <= 0:
+        return set(best_scores)
     return {name for name, score in best_scores.items() if score >= best * share or name == pick}
 
 
 def _axis_of(record: Record, values: Sequence[float]) -> _Axis:
-    """Return the ends and ticks of an axis of scores; one of shares ends at nothing and at everything."""
+    """Return the ends and ticks of an axis of scores; one of shares ends at nothing and at everything.
+
+    What lies beyond an end is drawn at that end: large errors of few labels would squeeze all others.
+    """
+    if record.in_units:
+        most = min(values) / _TOO_LOW
+        return nice_range([min(value, most) for value in values], 0.0, None)
+    values = [max(value, _LOWEST_DRAWN) for value in values] if record.is_bounded_above else values
     is_share = all(0 <= value <= record.full_score for value in values)
-    return nice_range(values, 0.0 if is_share else None, record.full_score if is_share else None)
+    reaches_full = record.is_bounded_above and max(values) <= record.full_score
+    return nice_range(values, 0.0 if is_share else None, record.full_score if is_share or reaches_full else None)
 
 
 def _drawn(record: Record) -> list[Curve]:
     """Return the curves that the chart holds: those worth showing, and what its axis has room for anyway."""
-    best = {curve.candidate: max(value for _, value, _ in curve.measured) for curve in record.curves}
+    best = {curve.candidate: _best(record, curve) for curve in record.curves}
     shown = _worth_showing(record, best, _TOO_LOW)
+    if record.in_units:
+        return [curve for curve in record.curves if curve.candidate in shown]
     lowest = min((value for c in record.curves if c.candidate in shown for _, value, _ in c.measured), default=0.0)
     return [curve for curve in record.curves if curve.candidate in shown or best[curve.candidate] >= lowest]
 
 
+def _best(record: Record, curve: Curve) -> float:
+    values = [value for _, value, _ in curve.measured]
+    return min(values) if record.in_units else max(values)
+
+
 def below_axis(record: Record) -> list[str]:
-    """Return name and score of the candidates that the chart of curves leaves below its axis."""
+    """Return name and score of the candidates that the chart of curves leaves out: errors above its axis, else below."""
     drawn = {curve.candidate for curve in _drawn(record)}
     left = [curve for curve in record.curves if curve.candidate not in drawn]
-    best = [(curve.candidate, max(value for _, value, _ in curve.measured)) for curve in left]
+    best = [(curve.candidate, _best(record, curve)) for curve in left]
     return [f"{record.short(name)} ({wording.score(value, _places(record))})" for name, value in best]
 
 
 def below_cost_axis(record: Record) -> list[str]:
-    """Return name and score of the candidates that the charts of costs leave below their axis."""
+    """Return name and score of the candidates that the charts of costs leave out, as in `below_axis`."""
     best = {entry.candidate: entry.score for entry in record.entries if entry.score is not None}
     shown = _worth_showing(record, best, _TOO_LOW)
     left = [(record.short(name), score) for name, score in best.items() if name not in shown]
@@ -122,14 +148,22 @@ def below_cost_axis(record: Record) -> list[str]:
 
 def _places(record: Record) -> int:
     """Return the decimals of a score in a drawing, where there is little room."""
-    return min(2, wording.decimals(record))
+    return wording.brief_decimals(record)
 
 
 def _tick(value: float, record: Record) -> str:
     """Return ``0.5``, ``0.25``; from 0 to 100 ``50``, ``2.5``."""
+    if record.in_units:
+        return wording.quantity(value)
     if record.full_score == 100:
         return f"{value:g}"
     return wording.score(value, 2 if round(value * 100) % 10 or abs(value) >= 1.5 else 1)
+
+
+def _left(record: Record, least: float) -> float:
+    """Return where an axis of scores stands, so that its longest number has room beside it."""
+    pick = record.verdict.pick
+    return max(least, (len(wording.quantity(pick.score)) + 1) * LETTER + 12) if record.in_units and pick else least
 
 
 def _cut(name: str, letters: int) -> str:
@@ -145,7 +179,7 @@ class _Curves:
         right = longest * LETTER + 26 if is_wide else 30
         wide_height = max(400, 17 * len(self.drawn) + 90)
         width, height = (960, wide_height) if is_wide else (390, max(330, 14 * len(self.drawn) + 90))
-        self.left, self.right, self.top, self.bottom = 46.0, width - right, 40.0, height - 46.0
+        self.left, self.right, self.top, self.bottom = _left(record, 46.0), width - right, 40.0, height - 46.0
         self.places = wording.decimals(record)
         metric = wording.metric_name(record)
         counted = wording.label(record)
@@ -226,7 +260,7 @@ class _Curves:
         for value in beyond[:1] if not self.is_wide else beyond[:3]:
             svg.line(self.x(value), self.bottom, self.x(value), self.bottom + 4, "base")
             svg.words(self.x(value), self.bottom + 18, wording.count(value), "faint", "middle")
-        counted = "examples with an answer" if self.record.is_written else "labelled examples"
+        counted = wording.learnt_from(self.record.verdict.task)
         svg.words((self.left + self.right) / 2, self.bottom + 38, f"{counted} (log scale)", "title", "middle")
         svg.words(4, 14, wording.metric_name(self.record), "title")
 
@@ -287,6 +321,7 @@ class _Curves:
             self.svg.line(x, self._clip(self.y(ends[0])), x, self._clip(self.y(ends[1])), "whisker")
 
     def _clip(self, y: float) -> float:
+        """Return a place within the axis: what lies beyond an end is drawn at it."""
         return min(max(y, self.top), self.bottom)
 
     def _place(self, n_labels: int) -> float:
@@ -295,7 +330,7 @@ class _Curves:
     def _curve(self, curve: Curve) -> None:
         style = self.styles[curve.candidate]
         self.svg.group(f"curve-of {style.css}")
-        points = [(self._place(n), self.y(value)) for n, value, _ in curve.measured]
+        points = [(self._place(n), self._clip(self.y(value))) for n, value, _ in curve.measured]
         if curve.needs_no_labels:  # the same answer whatever the number of labels
             points.append((self.right - 8, points[0][1]))
         if len(points) > 1:
@@ -310,7 +345,7 @@ class _Curves:
             ]
             css = "dot hollow" if point.marked else "dot"
             radius = 4.2 if style.role == "pick" else 3.4
-            spot = (self._place(n), self.y(value))
+            spot = (self._place(n), self._clip(self.y(value)))
             self.svg.mark(style.shape, spot, radius, css, "\n".join(filter(None, about)))
 
     def _labels(self) -> None:
@@ -319,7 +354,7 @@ class _Curves:
         for curve in self.drawn:
             n, value, _ = curve.measured[-1]
             x = self.right - 8 if curve.needs_no_labels else self._place(n)
-            ends.append((x, self.y(value), value))
+            ends.append((x, self._clip(self.y(value)), value))
         gap = 16.0 if self.is_wide else 14.0
         rows = spread([y for _, y, _ in ends], gap, self.top + 2, self.bottom - 2)
         for curve, (x, y, value), row in zip(self.drawn, ends, rows, strict=True):
@@ -343,9 +378,9 @@ class _Spot:
 
 
 def _seconds(entry: Entry, what: str) -> float | None:
-    """Return what the candidate takes to fit, or for one example; fitting without labels is no fit."""
+    """Return what the candidate takes to fit, or for one example; what learns from nothing is not fitted."""
     if what == "fit":
-        return entry.fit_seconds if entry.n_labels != 0 else None
+        return entry.fit_seconds if entry.n_labels != 0 or entry.family == "unsupervised" else None
     return None if entry.milliseconds_per_example is None else entry.milliseconds_per_example / 1000
 
 
@@ -367,7 +402,7 @@ def cost(record: Record, what: str, is_wide: bool) -> Markup | None:
     look, metric = styles(record), wording.metric_name(record)
     title = "time to fit" if what == "fit" else f"time for one {wording.unit(record, 1)}"
     width, height = (480, 340) if is_wide else (390, 320)
-    left, right, top, bottom = 44.0, width - 16.0, 30.0, height - 46.0
+    left, right, top, bottom = _left(record, 44.0), width - 16.0, 30.0, height - 46.0
     label = f"{metric} against {title} for {len(known)} candidates. The table of all candidates has the figures."
     svg = Drawing(width, height, "chart wide" if is_wide else "chart narrow", label)
 
@@ -387,7 +422,10 @@ def cost(record: Record, what: str, is_wide: bool) -> Markup | None:
     svg.words((left + right) / 2, bottom + 38, f"{title} (log scale)", "title", "middle")
     svg.words(4, 14, metric, "title")
 
-    spots = [_Spot(look[e.candidate], x(time), y(score)) for (e, score, _), time in zip(known, times, strict=True)]
+    spots = [
+        _Spot(look[e.candidate], x(time), min(max(y(score), top), bottom))
+        for (e, score, _), time in zip(known, times, strict=True)
+    ]
     for (entry, score, time), spot in zip(reversed(known), reversed(spots), strict=True):
         svg.group(spot.style.css)
         figures = wording.with_interval(score, entry.interval, wording.decimals(record))
@@ -504,8 +542,12 @@ def forest_axis(record: Record, axis: _Axis) -> Markup:
     x = Scale(low, high, 8, _FOREST - 8)
     svg = Drawing(_FOREST, 16, "forest", f"axis from {_tick(low, record)} to {_tick(high, record)}")
     svg.group("axis")
-    for tick in [ticks[0], ticks[-1]] if len(ticks) < 5 else [ticks[0], ticks[len(ticks) // 2], ticks[-1]]:
-        svg.words(min(max(x(tick), 11), _FOREST - 11), 12, _tick(tick, record), anchor="middle")
+    shown = {ticks[0], ticks[-1]} if len(ticks) < 5 else {ticks[0], ticks[len(ticks) // 2], ticks[-1]}
+    half = max(len(_tick(tick, record)) for tick in shown) * LETTER / 2
+    if half * 2 * len(shown) > _FOREST:
+        shown = {ticks[0], ticks[-1]}
+    for tick in sorted(shown):
+        svg.words(min(max(x(tick), half), _FOREST - half), 12, _tick(tick, record), anchor="middle")
     return svg.markup()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nshot.report import costs, generated, new_labels, wording
+from nshot.report import costs, generated, new_labels, regression, wording
 from nshot.report.pages import content_policy, own_file, template
 from nshot.report.record import Record, read
 
@@ -18,6 +18,8 @@ _LARGEST_PICTURE = 250
 _MOST_PAIRS = 24
 _MOST_CLASSES = 400
 _MOST_MISTAKES = 40
+_OF_ITS_KIND = (regression.sections,)
+"""What the report has for one kind of task only: ``sections(record, texts=...)`` are drawn where they are not empty."""
 
 
 def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
@@ -72,6 +74,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
             dict.fromkeys(name for e in page.entries for name in e.scores if name != page.verdict.metric)
         ),
         less_is_better=wording.less_is_better(name for e in page.entries for name in e.scores),
+        own_sections=[part for sections in _OF_ITS_KIND for part in sections(page, texts=texts)],
         calibration=charts.calibration(page.details.calibration.bins),
         heat=charts.heat(page.details.confusion) if _WHOLE_MATRIX < _size(page) <= _LARGEST_PICTURE else None,
         is_small=0 < _size(page) <= _WHOLE_MATRIX,

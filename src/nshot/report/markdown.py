@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nshot.report import costs, generated, new_labels, wording
+from nshot.report import costs, generated, new_labels, regression, wording
 from nshot.report.record import Mistake, Record, printable, read
 
 _MOST_PAIRS = 20
@@ -34,6 +34,7 @@ def render(record: Mapping[str, Any], *, texts: bool = True) -> str:
         _forgetting(read_record),
         _new_labels(read_record),
         _crossovers(read_record),
+        *_of_its_kind(read_record, texts),
         _confusion(read_record),
         _per_class(read_record),
         _answered("Most confident mistakes", "answered", read_record.details.mistakes, texts),
@@ -103,7 +104,7 @@ def _verdict(record: Record) -> list[str]:
 
 def _scores_by_labels(record: Record) -> list[str]:
     numbers, places = record.numbers_of_labels, wording.decimals(record)
-    if not numbers:
+    if not numbers or not record.has_labels:
         return []
     marks: list[str] = []
     rows = []
@@ -141,8 +142,8 @@ def _leaderboard(record: Record) -> list[str]:
         return []
     others = list(dict.fromkeys(name for entry in entries for name in entry.scores if name != record.verdict.metric))
     counted = wording.label(record)
-    head = ["candidate", "family", counted, "repeats", "target", wording.metric_name(record), "versus best", "role"]
-    head += ["fit", f"per {wording.unit(record, 1)}"]
+    head = ["candidate", "family", *([counted] if record.has_labels else []), "repeats", "target"]
+    head += [wording.metric_name(record), "versus best", "role", "fit", f"per {wording.unit(record, 1)}"]
     head += [wording.named_metric(name) for name in others]
     rows = []
     for entry in entries:
@@ -150,7 +151,7 @@ def _leaderboard(record: Record) -> list[str]:
         row = [
             _code(record.short(entry.candidate)),
             _plain(": ".join(filter(None, (entry.family, wording.as_it_is(entry))))),
-            wording.count(entry.n_labels),
+            *([wording.count(entry.n_labels)] if record.has_labels else []),
             wording.count(entry.repeats),
             _plain(entry.target),
             _plain(wording.with_interval(entry.score, entry.interval, places)),
@@ -170,7 +171,7 @@ def _leaderboard(record: Record) -> list[str]:
     return [
         "## All candidates",
         "",
-        *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9)),
+        *_table([_plain(cell) for cell in head], rows, numeric=(2, 3, 8, 9) if record.has_labels else (2, 7, 8)),
         "",
         *(f"- *{role}*: {wording.explained(record, wording.ROLES[role])}" for role in roles),
         f"- {wording.VERSUS_BEST}",
@@ -277,6 +278,12 @@ def _new_labels(record: Record) -> list[str]:
 def _crossovers(record: Record) -> list[str]:
     said = wording.crossover_sentences(record)
     return ["## Crossovers", "", *(f"- {_plain(words)}" for words in said)] if said else []
+
+
+def _of_its_kind(record: Record, texts: bool) -> list[list[str]]:
+    """Return what there is for one kind of task only."""
+    parts = (("How far off it is", regression.markdown(record, texts=texts)),)
+    return [[f"## {title}", "", *(_plain(line) for line in lines)] for title, lines in parts if lines]
 
 
 def _confusion(record: Record) -> list[str]:

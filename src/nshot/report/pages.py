@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page that one kind of task has.
+
+    Attributes:
+        id: Where links lead.
+        title: Its heading.
+        markup: What stands below the heading; escaped.
+    """
+
+    id: str
+    title: str
+    markup: Markup
 
 
 @cache

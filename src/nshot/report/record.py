@@ -26,6 +26,7 @@ LONGEST_PASSAGE = 20_000
 # Terminal control codes, bidirectional overrides (they can make a label read as another) and halves of characters.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _DIRECTIONS = re.compile("[\u200e\u200f]")
+_PICTURE = re.compile("data:image/png;base64,[A-Za-z0-9+/=]{1,200000}")
 _BLANK_LINES = re.compile("\n{3,}")
 
 
@@ -61,6 +62,12 @@ def _text(value: Any) -> str:
     return printable(value, LONGEST_TEXT)
 
 
+def _picture(value: Any) -> str:
+    """Return a picture that is part of the page; nothing else may be asked for."""
+    words = str(value)
+    return words if _PICTURE.fullmatch(words) else ""
+
+
 def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
@@ -75,6 +82,7 @@ Name = Annotated[str, BeforeValidator(_name)]
 Sentence = Annotated[str, BeforeValidator(_sentence)]
 Text = Annotated[str, BeforeValidator(_text)]
 Passage = Annotated[str, BeforeValidator(passage)]
+Picture = Annotated[str, BeforeValidator(_picture)]
 Ends = Annotated[tuple[float, float] | None, BeforeValidator(_both_ends)]
 
 
@@ -282,11 +290,23 @@ class LabelCount(Part):
     description: Sentence = ""
 
 
+class Target(Part):
+    """The numbers that are to be predicted."""
+
+    low: float | None = None
+    median: float | None = None
+    high: float | None = None
+
+
 class Data(Part):
-    """What was compared on."""
+    """What was compared on; `columns` of rows, `target` of numbers, `anomalies` counts the labelled ones."""
 
     name: Name = "data"
+    modality: Name = ""
     rows: int | None = None
+    columns: tuple[Name, ...] = ()
+    target: Target | None = None
+    anomalies: int | None = None
     text: Name = ""
     label: Name = ""
     n_train: int | None = None
@@ -370,6 +390,7 @@ class Mistake(Part):
 
     row: int | None = None
     text: Text = ""
+    picture: Picture = ""
     label: Name = ""
     predicted: Name = ""
     probability: float | None = None
@@ -387,6 +408,45 @@ class Calibration(Part):
     """How far the pick's probabilities can be taken at their word."""
 
     bins: tuple[Bin, ...] = ()
+
+
+class Within(Part):
+    """How far off answers are: `share` of them by no more than `error`, which is uncertain by `interval`."""
+
+    share: float | None = None
+    error: float | None = None
+    interval: Ends = None
+
+
+class Covered(Part):
+    """Of the answers from `low` to `high`, the share that is off by no more than nine in ten of the others are."""
+
+    low: float | None = None
+    high: float | None = None
+    count: int = 0
+    share: float | None = None
+    interval: Ends = None
+
+
+class Miss(Part):
+    """A test example whose number was missed by far."""
+
+    row: int | None = None
+    text: Text = ""
+    picture: Picture = ""
+    target: float | None = None
+    predicted: float | None = None
+
+
+class Regression(Part):
+    """The pick's numbers beside the true ones; `points` are (true, predicted) of some of the test examples."""
+
+    points: tuple[tuple[float, float], ...] = ()
+    n_test: int | None = None
+    bias: Scored = Scored()
+    within: tuple[Within, ...] = ()
+    coverage: tuple[Covered, ...] = ()
+    worst: tuple[Miss, ...] = ()
 
 
 class Reproduce(Part):
@@ -504,6 +564,7 @@ class Details(Part):
     mistakes: tuple[Mistake, ...] = ()
     suspected_labels: tuple[Mistake, ...] = ()
     calibration: Calibration = Calibration()
+    regression: Regression = Regression()
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
     training: tuple[Training, ...] = ()
@@ -572,9 +633,26 @@ class Record(Part):
         return self.verdict.task == TaskKind.GENERATE
 
     @property
+    def in_units(self) -> bool:
+        """Whether the metric is an error in the unit of the numbers that are predicted."""
+        return self.verdict.metric in metrics.names() and metrics.get(self.verdict.metric).in_units
+
+    @property
+    def is_bounded_above(self) -> bool:
+        """Whether the metric ends at everything, and falls without end, as the share that is explained does."""
+        name = self.verdict.metric
+        known = metrics.get(name) if name in metrics.names() else None
+        return known is not None and math.isinf(known.lowest) and math.isfinite(known.highest)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether anybody learns from labels; groups are found without."""
+        return self.verdict.task != TaskKind.CLUSTER
+
+    @property
     def full_score(self) -> float:
         """Return what a perfect answer scores by a metric that is a share: 1, or 100 where a point counts 1."""
-        return 100.0 if self.verdict.point >= 1 else 1.0
+        return 100.0 if self.verdict.point >= 1 and not self.in_units else 1.0
 
     @cached_property
     def signatures(self) -> dict[str, str]:

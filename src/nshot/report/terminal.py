@@ -20,6 +20,8 @@ _MOST_TOLD = 2
 _LONGEST_TOLD = 240
 _WIDEST_NAME = 34
 _GAP = 2
+_HIGHEST_BLOCK = 4
+"""An error of so many times the smallest one, or more, is a whole block."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = str.maketrans({"·": ";", "–": "-", "…": "~", "²": "2", "\ufffd": "?", "“": '"', "”": '"', "’": "'"})
 _MONEY = ("set-up", "a month")
@@ -133,10 +135,10 @@ class _Page:
         if not rows:
             return
         shown, numbers = rows[:_MOST_ROWS], record.numbers_of_labels
-        places = min(2, wording.decimals(record))
+        places = wording.brief_decimals(record)
         by_labels = [[_cell(curve, n, places) for _, _, curve in shown] for n in numbers]
         widths = [max(4, *map(len, (wording.count(n), *cells))) for n, cells in zip(numbers, by_labels, strict=True)]
-        heading = f"{wording.metric_name(record)} by {wording.label(record)}"
+        heading = wording.metric_name(record) + (f" by {wording.label(record)}" if record.has_labels else "")
         names = [_named(record, candidate, entry) for candidate, entry, _ in shown]
         head = _Column(heading, names, max(len(heading), min(_WIDEST_NAME, max(map(cell_len, names)))), is_left=True)
         costs = self._costs([entry for _, entry, _ in shown])
@@ -146,10 +148,11 @@ class _Page:
 
         room = self.console.width - 2 - sum(column.width + _GAP for column in (head, *costs)) - last.width
         kept = _kept(widths, room)
-        scores = [_Column(wording.count(numbers[i]), by_labels[i], widths[i]) for i in kept]
+        titles = [wording.count(n) if record.has_labels else "" for n in numbers]
+        scores = [_Column(titles[i], by_labels[i], widths[i]) for i in kept]
         columns = [head, *scores, *costs, last]
         if not self.ascii and len(numbers) > 2 and room >= sum(widths[i] + _GAP for i in kept) + len(numbers) + _GAP:
-            lowest, highest = _range(record.curves)
+            lowest, highest = _range(record)
             curves = [_sparkline(_at(curve, numbers), lowest, highest) for _, _, curve in shown]
             columns.insert(1 + len(scores), _Column("", curves, len(numbers), is_left=True))
 
@@ -342,13 +345,18 @@ def _kept(widths: Sequence[int], room: int) -> list[int]:
     return [len(widths) - 1] if widths else []
 
 
-def _range(curves: Sequence[Curve]) -> tuple[float, float]:
-    values = [value for curve in curves for _, value, _ in curve.measured]
-    return (min(values), max(values)) if values else (0.0, 1.0)
+def _range(record: Record) -> tuple[float, float]:
+    """Return the ends of the scale that all candidates share; the errors of few labels may be far above it."""
+    values = [value for curve in record.curves for _, value, _ in curve.measured]
+    if not values:
+        return 0.0, 1.0
+    return min(values), min(max(values), _HIGHEST_BLOCK * min(values)) if record.in_units else max(values)
 
 
 def _sparkline(values: Sequence[float | None], lowest: float, highest: float) -> str:
     """Return one block per number of labels, on the scale that all candidates share."""
     spread = (highest - lowest) or 1.0
     top = len(_BLOCKS) - 1
-    return "".join(" " if value is None else _BLOCKS[round((value - lowest) / spread * top)] for value in values)
+    return "".join(
+        " " if value is None else _BLOCKS[min(top, round((value - lowest) / spread * top))] for value in values
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nshot import metrics
+from nshot.core import Task, TaskKind
 from nshot.report.record import Confusion, Curve, Difference, Entry, Gain, Record, Skipped, Training, printable
+from nshot.study import counting
 from nshot.study.words import amount
 
 NOTHING = "–"
@@ -38,7 +41,15 @@ METRICS = {
     "mae": "mean absolute error",
     "rmse": "root mean squared error",
     "r2": "R²",
+    "nmi": "normalised mutual information",
+    "ari": "adjusted Rand index",
 }
+
+EXACT = 6
+"""So many significant digits of a number show it as it stands in the data."""
+_MOST_COLUMNS = 3
+NOT_PRETRAINED = frozenset({"table", "pixels"})
+"""Backbones that only turn columns or pixels into numbers: a pick does not stand on them as it does on a model."""
 
 UNTOUCHED = "prompt"
 """The method that asks a model as it is."""
@@ -94,10 +105,25 @@ def plural(number: float, singular: str, several: str | None = None) -> str:
     return f"{count(number)} {singular if round(number) == 1 else several or singular + 's'}"
 
 
+def counted(task: str, number: float = 2) -> str:
+    """Return what n counts: labels, answers where texts are written, labelled anomalies where these are looked for."""
+    unit = counting.unit(Task(TaskKind(task) if task in set(TaskKind) else TaskKind.CLASSIFY))
+    return unit.one if round(number) == 1 else unit.many
+
+
+def learnt_from(task: str, number: float = 2) -> str:
+    """Return what a model learnt from: labelled examples, examples with an answer, labelled anomalies."""
+    if task == TaskKind.DETECT:
+        return counted(task, number)
+    examples = "example" if round(number) == 1 else "examples"
+    if task == TaskKind.REGRESS:
+        return f"{examples} with a known value"
+    return f"{examples} with an answer" if task == TaskKind.GENERATE else f"labelled {examples}"
+
+
 def label(record: Record, number: float = 2) -> str:
-    """Return what n counts: labels, or answers where texts are written."""
-    name = "answer" if record.is_written else "label"
-    return name if round(number) == 1 else f"{name}s"
+    """Return what n counts in this comparison, see `counted`."""
+    return counted(record.verdict.task, number)
 
 
 def labels(record: Record, number: float) -> str:
@@ -113,13 +139,14 @@ def explained(record: Record, words: str) -> str:
 def score(value: float | None, decimals: int = 2) -> str:
     """Return a score: ``0.86``; beyond what a share can be, three significant digits (``23.4``, ``1,250``).
 
-    With one decimal, as scores from 0 to 100 have, every value has that one: ``31.4``, ``0.8``.
+    With one decimal or none, as scores from 0 to 100 have, every value has these: ``31.4``, ``0.8``. A negative number
+    of decimals rounds to tens, hundreds and so on: ``12,300``.
     """
     if value is None:
         return NOTHING
     size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
+    if size >= 1000 or decimals < 0:
+        return f"{round(value, min(decimals, 0)):,.0f}"
     if size >= 1.5 and decimals > 1:
         decimals = max(0, 2 - int(size >= 10) - int(size >= 100))
     text = f"{value:.{decimals}f}"
@@ -129,7 +156,7 @@ def score(value: float | None, decimals: int = 2) -> str:
 def brief_score(value: float | None, decimals: int = 2) -> str:
     """Return a score for a narrow column: ``.86``, ``-.02``, ``1.0``; from 0 to 100 as it is: ``0.8``, ``31.4``."""
     text = score(value, decimals)
-    if decimals == 1:
+    if decimals <= 1:
         return text
     if text == "1.00":
         return "1.0"
@@ -247,15 +274,27 @@ def metric_name(record: Record) -> str:
 
 
 def unit(record: Record, number: float = 2) -> str:
-    """Return what an example is called: an input to be answered, a text where texts were read, else an example."""
-    name = "input" if record.is_written else "text" if record.details.data.text else "example"
+    """Return what an example is called: an input to be answered, a row, an image, a text, or else an example."""
+    data = record.details.data
+    known = data.modality if data.modality in {"row", "image"} else "text" if data.text else "example"
+    name = "input" if record.is_written else known
     return name if number == 1 else f"{name}s"
 
 
 def decimals(record: Record) -> int:
-    """Return how many decimals the scores deserve: one from 0 to 100, else two, or three where they are narrow."""
+    """Return how many decimals the scores deserve: one from 0 to 100, else two, or three where they are narrow.
+
+    What is in the unit of the target has three significant digits.
+    """
     pick = record.verdict.pick
+    if record.in_units:
+        return significant(pick.score if pick else None)
     return _decimals(pick.interval if pick else None, is_of_hundred=record.full_score == 100)
+
+
+def brief_decimals(record: Record) -> int:
+    """Return how many decimals a score has where there is little room."""
+    return decimals(record) if record.in_units else min(2, decimals(record))
 
 
 def decimals_of(record: Record, metric: str) -> int:
@@ -263,6 +302,8 @@ def decimals_of(record: Record, metric: str) -> int:
     if metric == record.verdict.metric:
         return decimals(record)
     found = record.picked.scores.get(metric) if record.picked else None
+    if in_units(metric):
+        return significant(found.score if found else None)
     return _decimals(found.interval if found else None, is_of_hundred=is_of_hundred(metric))
 
 
@@ -308,6 +349,16 @@ def is_of_hundred(metric: str) -> bool:
     return metric in metrics.names() and metrics.get(metric).point == 1
 
 
+def in_units(metric: str) -> bool:
+    """Return whether the scores of a metric are in the unit of the numbers that are predicted."""
+    return metric in metrics.names() and metrics.get(metric).in_units
+
+
+def significant(value: float | None) -> int:
+    """Return how many decimals show three significant digits."""
+    return 2 - math.floor(math.log10(abs(value))) if value else 2
+
+
 def _decimals(ends: tuple[float, float] | None, *, is_of_hundred: bool) -> int:
     """Return two decimals, or three for an interval of less than 0.025; of a hundred always one."""
     if is_of_hundred:
@@ -317,7 +368,7 @@ def _decimals(ends: tuple[float, float] | None, *, is_of_hundred: bool) -> int:
 
 def decimals_for(record: Record, value: float) -> int:
     """Return how many decimals show a difference: one more where it is less than a point."""
-    places = 1 if record.full_score == 100 else 2
+    places = decimals(record) if record.in_units else 1 if record.full_score == 100 else 2
     return places if abs(value) >= record.verdict.point else places + 1
 
 
@@ -334,12 +385,54 @@ def data_facts(record: Record) -> str:
     data = record.details.data
     parts = []
     if data.rows is not None:
-        parts.append(f"{count(data.rows)} {unit(record, data.rows)}" + (f' ("{data.text}")' if data.text else ""))
+        named = columns(data.columns) if data.columns else f' ("{data.text}")' if data.text else ""
+        parts.append(f"{count(data.rows)} {unit(record, data.rows)}{named}")
+    if data.target is not None:
+        parts.append(_target(record))
+    elif data.anomalies is not None:
+        parts.append(plural(data.anomalies, "labelled anomaly", "labelled anomalies") + _in_column(data.label))
+    elif not record.has_labels and data.label:
+        parts.append(f"true groups{_in_column(data.label)}")
     if data.labels:
         parts.append(plural(len(data.labels), "label") + (f' ("{data.label}")' if data.label else ""))
     elif record.is_written and data.label:
         parts.append(f'answers in "{data.label}"')
     return ", ".join(parts)
+
+
+def columns(names: Sequence[str]) -> str:
+    """Return `` of 27 columns ("Income", "Education", "Kidhome" and 24 more)``."""
+    quoted = [f'"{name}"' for name in names]
+    return f" of {plural(len(names), 'column')} ({listed(quoted, _MOST_COLUMNS)})"
+
+
+def _in_column(name: str) -> str:
+    return f' ("{name}")' if name else ""
+
+
+def _target(record: Record) -> str:
+    """Return ``"price" from 0.3 to 510, half of them below 42``."""
+    data = record.details.data
+    name = f'"{data.label}"' if data.label else "numbers"
+    if data.target is None or data.target.low is None or data.target.high is None:
+        return name
+    low, high = quantity(data.target.low, EXACT), quantity(data.target.high, EXACT)
+    half = "" if data.target.median is None else f", half of them below {quantity(data.target.median, EXACT)}"
+    return f"{name} from {low} to {high}{half}"
+
+
+def shortened(words: str, longest: int) -> str:
+    """Return words cut to what a chart has room for."""
+    return words if len(words) <= longest else words[: longest - 1] + "…"
+
+
+def quantity(value: float | None, digits: int = 4) -> str:
+    """Return a number of the data with so many significant digits at most: ``0.3``, ``510``, ``12,340``."""
+    if value is None:
+        return NOTHING
+    places = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    text = f"{round(value, places):,.{max(0, places)}f}"
+    return text.rstrip("0").rstrip(".") if places > 0 else text
 
 
 def protocol(record: Record) -> str:
@@ -363,12 +456,13 @@ def pick_words(record: Record) -> tuple[str, str]:
     if pick is None:
         return "", ""
     backbone = pick.backbone.rstrip("/").rsplit("/", 1)[-1]
-    return pick.candidate.removesuffix(f":{backbone}") if backbone else pick.candidate, backbone
+    name = pick.candidate.removesuffix(f":{backbone}") if backbone else pick.candidate
+    return name, "" if backbone in NOT_PRETRAINED else backbone
 
 
 def finest(record: Record) -> int:
     """Return the decimals that show a correction which those of the scores may hide."""
-    return 1 if record.full_score == 100 else 3
+    return decimals(record) if record.in_units else 1 if record.full_score == 100 else 3
 
 
 def as_it_is(entry: Entry | None) -> str:
@@ -460,6 +554,9 @@ def gain_sentence(record: Record, more: Gain) -> str:
     pick = record.verdict.pick
     change = f" ({record.short(more.candidate)} then)" if pick and more.candidate not in ("", pick.candidate) else ""
     verb = "is" if extra == 1 else "are"
+    if record.in_units:
+        verb = "changes" if extra == 1 else "change"
+        return f"Your next {labels(record, extra)} {verb} the {metric_name(record)} by {worth}{price}{change}."
     return f"Your next {labels(record, extra)} {verb} worth {worth} {metric_name(record)}{price}{change}."
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nshot import metrics
-from nshot.core import Task
+from nshot.core import Task, TaskKind
 from nshot.study.evidence import Evidence
+
+_MOST_POINTS = 500
+_MOST_WORST = 30
+_WITHIN = (0.5, 0.8, 0.9, 0.95)
+_COVERED = 0.9
+_Z = 1.959964
+"""95 % of a normal distribution lie so many standard deviations around its mean."""
 
 
 def training_records(evidence: Evidence) -> list[dict[str, Any]]:
@@ -46,8 +55,10 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
-    """Return confusion, per-class scores, mistakes and calibration of the pick, from its first repeat."""
+    """Return what the pick answered in its first repeat: of labels the confusions, of numbers how far they are off."""
     n = evidence.sizes[name][-1]
+    if task.kind is TaskKind.REGRESS:
+        return _numbers(evidence, name, n)
     runs = [run for run in evidence.completed(name, n) if run.repeat == 0]
     accuracy = metrics.get("macro_f1")
     if not task.labels or not runs or not evidence.has(name, n, accuracy):
@@ -90,6 +101,100 @@ def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
             for i in worst
         ]
     return found
+
+
+def _numbers(evidence: Evidence, name: str, n: int) -> dict[str, Any]:
+    """Return how far the pick's numbers are off, from its first repeat: `regression` of the report's record."""
+    pairs = metrics.get("r2")
+    if not evidence.has(name, n, pairs):
+        return {}
+    blocks = [block for block in evidence.blocks(name, n, pairs) if block.repeat == 0]
+    if not blocks:
+        return {}
+    rows = np.concatenate([block.rows for block in blocks])
+    statistics = np.concatenate([block.statistics for block in blocks])
+    return {"regression": numbers_record(rows, statistics[:, 0], statistics[:, 1])}
+
+
+def numbers_record(rows: NDArray[np.int64], truth: NDArray[np.float64], answers: NDArray[np.float64]) -> dict[str, Any]:
+    """Return how far numbers are off: some of them beside the truth, quantiles, coverage, and the worst misses.
+
+    Args:
+        rows: Shape (n,): where each stands among the rows that may be tested.
+        truth: Shape (n,).
+        answers: Shape (n,).
+    """
+    off = answers - truth
+    size = np.abs(off)
+    spread_evenly = np.unique(np.linspace(0, len(rows) - 1, min(_MOST_POINTS, len(rows))).astype(int))
+    by_row = np.argsort(rows, kind="stable")[spread_evenly]
+    mean = float(off.mean())
+    half = _Z * float(off.std(ddof=1)) / math.sqrt(len(off)) if len(off) > 1 else None
+    ends = None if half is None else [_short(mean - half), _short(mean + half)]
+    return {
+        "n_test": len(rows),
+        "points": [[_short(truth[i]), _short(answers[i])] for i in by_row],
+        "bias": {"score": _short(mean), "interval": ends},
+        "within": [_within(np.sort(size), share) for share in _WITHIN],
+        "coverage": _coverage(answers, size),
+        "worst": [
+            {"row": int(rows[i]), "target": _short(truth[i]), "predicted": _short(answers[i])}
+            for i in np.argsort(-size, kind="stable")[:_MOST_WORST]
+        ],
+    }
+
+
+def _within(ascending: NDArray[np.float64], share: float) -> dict[str, Any]:
+    """Return how far off so large a share of new answers is at most, with a 95 % interval of that quantile.
+
+    The k-th smallest of n errors, k = ceil((n + 1) share), is not exceeded by at least that share of new rows like
+    these (split conformal prediction: Lei et al., "Distribution-Free Predictive Inference for Regression", 2018). Its
+    interval runs between two other order statistics, by the normal approximation of their binomial ranks.
+    """
+    n = len(ascending)
+    k = math.ceil((n + 1) * share)
+    if k > n:
+        return {"share": share, "error": None, "interval": None}
+    half = _Z * math.sqrt(n * share * (1 - share))
+    low, high = math.floor(n * share - half), math.ceil(n * share + half)
+    ends = [_short(ascending[low - 1]), _short(ascending[high - 1])] if low >= 1 and high <= n else None
+    return {"share": share, "error": _short(ascending[k - 1]), "interval": ends}
+
+
+def _coverage(answers: NDArray[np.float64], size: NDArray[np.float64], parts: int = 5) -> list[dict[str, Any]]:
+    """Return, for answers of similar size, the share that is off by no more than nine in ten of the other answers are.
+
+    A limit that was made with a row would hold for it too often.
+    """
+    records = []
+    for inside in np.array_split(np.argsort(answers, kind="stable"), parts):
+        others = np.delete(size, inside)
+        if len(inside) < parts or len(others) < 2 * parts:
+            continue
+        limit = np.quantile(others, _COVERED)
+        share, n = float((size[inside] <= limit).mean()), len(inside)
+        records.append(
+            {
+                "low": _short(answers[inside].min()),
+                "high": _short(answers[inside].max()),
+                "count": n,
+                "share": round(share, 4),
+                "interval": _share_interval(share, n),
+            }
+        )
+    return records
+
+
+def _share_interval(share: float, n: int) -> list[float]:
+    """Return the 95 % interval of a share of n (Wilson, "Probable Inference", 1927)."""
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return [round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)]
+
+
+def _short(value: float) -> float:
+    """Return a number with six significant digits: enough to draw and to read."""
+    return float(f"{value:.6g}")
 
 
 def _calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> dict[str, Any]:

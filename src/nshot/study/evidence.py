@@ -225,14 +225,14 @@ class Evidence:
 
     def rho(self, n_labels: int) -> float:
         """Return which share of its pool a training subset is."""
-        return n_labels / self.design.n_train
+        return n_labels / self.design.n_train if self.design.n_train else 1.0
 
     @cached_property
     def fold_sizes(self) -> tuple[int | None, int | None]:
-        """Return the rows that a fold trains on and is tested on; None for a hold-out."""
+        """Return the rows that a fold learns from and is tested on; None for a hold-out."""
         if self.design.kind != "kfold":
             return None, None
-        return self.design.n_train, round(self.design.n_test / self.design.folds)
+        return self.design.n_learnt, round(self.design.n_test / self.design.folds)
 
     def cost(self, name: str, n_labels: int) -> Cost | None:
         """Return the median costs of a candidate's runs at n."""

@@ -10,9 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nshot import metrics
-from nshot.core import Conversation, without_middle
+from nshot.core import Dataset, Selection, Tabular, TaskKind
 from nshot.data.reading import Source
+from nshot.data.showing import shown, thumbnail
 from nshot.study.files import StudyFolder
 from nshot.study.study import Result, Study
 
@@ -26,6 +29,17 @@ _EXPLAINED = {
     "100, less for answers that are too short.",
     "chrf": "How many runs of one to six characters an answer shares with an accepted one, from 0 to 100.",
     "mcc": "The correlation between answers and truth: 0 is chance, 1 is perfect.",
+    "mae": "How far the answers are off on average, in the unit of what is predicted.",
+    "rmse": "How far the answers are off, large misses counting more than in proportion, in the unit of what is "
+    "predicted.",
+    "r2": "The share of the differences between rows that the answers explain: 0 is always answering the mean, 1 is "
+    "perfect, below 0 is worse than the mean.",
+    "average_precision": "The mean share of true anomalies among the strangest rows, as one goes down the list: chance "
+    "reaches the share of anomalies, 1 is every anomaly before every normal row.",
+    "auroc": "The probability that an anomaly gets a higher score than a normal row: 0.5 is chance, 1 is perfect.",
+    "nmi": "How much the found groups say of the true ones: 0 is nothing, 1 is the same groups.",
+    "ari": "How far pairs of rows that are together in the found groups are so in the true ones too: 0 is chance, 1 is "
+    "the same groups.",
 }
 
 
@@ -52,13 +66,13 @@ def facts(
     """
     details = dict(result.verdict.details)
     tested = test or source
-    for mistake in details.get("mistakes", []):
-        position = mistake["row"]
-        mistake["text"] = str(tested.dataset.examples[position])[:_LONGEST_TEXT]
-        mistake["row"] = int(tested.positions[position])
+    for missed in (*details.get("mistakes", []), *details.get("regression", {}).get("worst", [])):
+        position = missed["row"]
+        missed.update(_as_shown(tested.dataset.examples[position]))
+        missed["row"] = int(tested.positions[position])
     for written in details.get("texts", {}).get("rows", []):
         position = written["row"]
-        written["input"] = _readable(tested.dataset.examples[position])
+        written["input"] = shown(tested.dataset.examples[position])
         written["references"] = [text[:_LONGEST_TEXT] for text in tested.dataset.labelled_targets()[position]]
         written["row"] = int(tested.positions[position])
     details["suspected_labels"] = _suspected_labels(result, tested)
@@ -66,9 +80,12 @@ def facts(
     design = study.design
     details["data"] = {
         "name": source.name,
+        "modality": source.dataset.modality,
         "rows": source.rows,
         "text": ", ".join(source.text_columns),
+        "columns": _columns(source.dataset),
         "label": source.label_column,
+        **_targets(study.task.kind, source.dataset),
         "n_train": design.n_train,
         "n_test": design.n_test,
         "recognised": source.recognised,
@@ -111,7 +128,7 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
     return [
         {
             "row": found["row"],
-            "text": str(tested.dataset.examples[position[found["row"]]])[:_LONGEST_TEXT],
+            **_as_shown(tested.dataset.examples[position[found["row"]]]),
             "label": found["label"],
             "predicted": found["suggested"],
             "probability": found["probability"],
@@ -121,10 +138,26 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
     ]
 
 
-def _readable(example: Any) -> str:
-    """Return an example as a person reads it, not longer than one reads."""
-    text = example.as_text() if isinstance(example, Conversation) else str(example)
-    return without_middle(text, _LONGEST_TEXT)
+def _as_shown(example: Any) -> dict[str, str]:
+    """Return an example as a person reads it: its words, or a small picture."""
+    return {"text": shown(example), "picture": thumbnail(example)}
+
+
+def _columns(data: Dataset) -> list[str]:
+    """Return the columns of rows; none of other examples."""
+    examples = data.examples.source if isinstance(data.examples, Selection) else data.examples
+    return list(examples.kinds) if isinstance(examples, Tabular) else []
+
+
+def _targets(kind: TaskKind, data: Dataset) -> dict[str, Any]:
+    """Return what there is to be predicted, where that is no label."""
+    targets = data.labelled_targets()
+    if kind is TaskKind.DETECT:
+        return {"anomalies": sum(map(bool, targets))}
+    if kind is not TaskKind.REGRESS or not len(targets):
+        return {}
+    low, median, high = np.quantile(np.asarray(targets, dtype=np.float64), [0.0, 0.5, 1.0]).tolist()
+    return {"target": {"low": low, "median": median, "high": high}}
 
 
 def _protocol(study: Study, *, has_groups: bool) -> str:

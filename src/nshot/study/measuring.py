@@ -166,5 +166,6 @@ def shipped_bytes(state: State, backbones: Iterable[BackboneRef]) -> int:
     """
     from nshot.backbones.locate import locate
 
-    files = {path for ref in backbones for path in locate(ref).files()}
+    # What a backbone learnt stands in the state, with its reference.
+    files = {path for ref in backbones if ref.learnt is None for path in locate(ref).files()}
     return artefact_bytes(state) + sum(path.stat().st_size for path in files)

@@ -168,7 +168,7 @@ def _standing(own: _Judged) -> str:
     reached = f"reaches {_share(own.taken.harmonic_mean)} in {_time(own.measured.seconds)}"
     if gap is None:
         return f"{name} {reached}, measured on other draws of the labels."
-    reach = ends(clipped(gap.interval), signed=True, digits=3)
+    reach = ends(clipped(gap.interval), signed=True)
     if gap.told_apart:
         return f"{name} {reached}: behind ({plus_minus(gap.mean)} {reach})."
     if abs(gap.mean) <= ALIKE:
@@ -187,7 +187,7 @@ def _from_the_start(draws: Sequence[LabelDraw], top: _Judged) -> str:
     cost = f"The price is labelling those rows and a fit of {_time(top.measured.seconds)}."
     if gap is None:
         return f"{had}. {cost}"
-    worth = f"{plus_minus(gap.mean)} {ends(clipped(gap.interval), signed=True, digits=3)}"
+    worth = f"{plus_minus(gap.mean)} {ends(clipped(gap.interval), signed=True)}"
     if gap.told_apart:
         return f"{had} ({worth} on the best way). {cost}"
     return f"{had}, which this test cannot tell from the best way ({worth}). {cost}"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import OptionError
 from nshot.spec import Spec
+
+if TYPE_CHECKING:
+    from nshot.metrics import Metric
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 WRITTEN_TEST_ROWS = 250
@@ -114,8 +117,16 @@ class StudyOptions(RemoteOptions, ComputingOptions):
     hold_out_labels: float | None = Field(default=None, gt=0, lt=1)
     """Also measure what happens when categories arrive later: hold out this share of the labels, such as 0.2. The
     comparison itself then gets 70 % of the budget."""
+    pool: Literal["all", "normal"] = "all"
+    """To detect: what else a detector learns from: all other training rows, some of which may be anomalies that nobody
+    knows of, or only those that are labelled as normal."""
     candidate: tuple[Path, ...] = ()
     """A file with the answers of a present system for the test rows (or for all rows), to enter the leaderboard."""
+
+    def worth_in(self, metric: Metric) -> float:
+        """Return `worth` in the unit of a metric: of its range, or where that has no end, of what its points are."""
+        of_all = metric.highest - metric.lowest if metric.bounded else 100 * metric.point
+        return self.worth / 100 * of_all
 
     def method_options(self) -> dict[str, dict[str, Any]]:
         """Return the options given by `set`, by method.

@@ -170,7 +170,7 @@ def rule(
         costs={name: _in_money(bills[name]) if in_money else _in_time(costs[name], options) for name in found},
         baselines=frozenset(name for name in found if families[name] == Family.BASELINE),
         excluded=excluded,
-        worth=options.worth / 100 * (width or 1.0),
+        worth=options.worth_in(metric),
         higher_is_better=metric.higher_is_better,
         by_score=options.prefer == "score",
         measured={name: standing.adjusted for name, standing in found.items()},

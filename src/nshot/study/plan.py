@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nshot import methods
-from nshot.backbones import DEFAULT, open_backbone
+from nshot.backbones import default_for, open_backbone
 from nshot.core import Ability, Backbone, BackboneRef, Candidate, Family, NshotError, OptionError, Task, TaskKind
 from nshot.evaluation.protocol import Design
 from nshot.spec import Method
@@ -30,14 +30,20 @@ class Contender:
 
     @property
     def cheap(self) -> bool:
-        """Whether it works on frozen features or none: then it always runs, whatever the clock says."""
-        return not self.method.trains_network
+        """Whether it works on frozen features or none, or runs but once: then it does, whatever the clock says."""
+        return not self.method.trains_network or self.needs_no_labels
+
+    @property
+    def needs_no_labels(self) -> bool:
+        """Whether labels make no difference to it: it is measured once, at n = 0."""
+        family = self.candidate.family
+        return family == Family.ZERO_SHOT or (family == Family.UNSUPERVISED and not self.method.needs.fewest_labels)
 
     def sizes(self, ladder: Sequence[int]) -> tuple[int, ...]:
         """Return the numbers of labels at which it is measured."""
-        if self.candidate.family == Family.ZERO_SHOT:
+        if self.needs_no_labels:
             return (0,)
-        return tuple(n for n in ladder if n >= self.method.needs.fewest_labels)
+        return tuple(n for n in ladder if n >= max(1, self.method.needs.fewest_labels))
 
 
 @dataclass(frozen=True)
@@ -53,17 +59,18 @@ class Skipped:
         return {"candidate": self.candidate, "n_labels": self.n_labels, "reason": self.reason}
 
 
-def opened(options: StudyOptions, answers: Path | None = None) -> list[Backbone]:
-    """Return the backbones that the options name, opened but not loaded.
+def opened(options: StudyOptions, modality: str, answers: Path | None = None) -> list[Backbone]:
+    """Return the backbones that the options name, or the usual one for such examples; opened but not loaded.
 
     Args:
         options: Of the study.
+        modality: Of the examples.
         answers: File with what models behind an address answered; see `RemoteOptions.access`.
     """
     remote = options.access(answers)
     return [
         open_backbone(BackboneRef(name), precision=options.precision, device=options.device, remote=remote)
-        for name in options.backbone or (DEFAULT,)
+        for name in options.backbone or (default_for(modality),)
     ]
 
 

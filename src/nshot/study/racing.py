@@ -178,7 +178,7 @@ def reason_to_stop(
     draws = f"{done} draw" + ("s" if done > 1 else "")
     if lead + half < 0:
         return f"behind {rival} after {draws} ({difference.mean:+.2f}); not run again."
-    distance = abs(lead - options.worth / 100 * (metric.highest - metric.lowest if metric.bounded else 1.0))
+    distance = abs(lead - options.worth_in(metric))
     if distance > half:
         return f"settled against {rival} after {draws} ({difference.mean:+.2f}); not run again."
     # Until every row was tested, each further draw makes the pick better, whether or not it can be settled.

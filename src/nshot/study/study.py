@@ -20,6 +20,7 @@ from nshot.evaluation.protocol import Design, design
 from nshot.metrics import Metric
 from nshot.spec import Method
 from nshot.study import new_labels_record
+from nshot.study.counting import counts, unit
 from nshot.study.evidence import Entrant, Evidence
 from nshot.study.execute import Asked, Clock, Execution, Outcome, fit_request
 from nshot.study.files import StudyFolder
@@ -207,18 +208,21 @@ class Study:
         self._whole_clock = clock
         self._clock = clock if options.hold_out_labels is None else clock.part(SHARE_OF_COMPARISON)
         self._watch = watch
-        self.metric = _metric(data, options)
+        self.metric = _metric(data, options).on_scale_of(data.train.labelled_targets())
         if data.task.kind not in self.metric.task_kinds:
             listed = ", ".join(metrics.names(data.task.kind))
             raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
         self.task = replace(data.task, metric=self.metric.name)
         if options.price_per_mistake is not None and not data.task.labels:
             raise OptionError("--price-per-mistake needs labels: nobody says which of the written answers are wrong.")
-        backbones = opened(options, folder.answers)
+        backbones = opened(options, data.train.modality, folder.answers)
         is_slow = data.task.kind == TaskKind.GENERATE or any(backbone.ref.is_remote for backbone in backbones)
         trainable = np.setdiff1d(np.arange(len(data.train)), np.asarray(data.leaked, dtype=np.int64))
+        self._counts = counts(
+            data.task, data.train.labelled_targets(), data.train.name, only_normal=options.pool == "normal"
+        )
         self.design: Design = design(
-            data.train.labelled_targets() if data.task.labels else None,
+            self._counts.strata,
             data.groups,
             seed=options.seed,
             trainable=trainable,
@@ -227,6 +231,7 @@ class Study:
             repeats=options.repeats,
             sizes=options.sizes,
             per_class=options.per_class,
+            counted=self._counts.counted,
         )
         self._new_labels = None
         if options.hold_out_labels is not None:
@@ -251,7 +256,8 @@ class Study:
             train=data.train,
             test=data.test,
             unlabelled=data.unlabelled,
-            draws={(draw.repeat, draw.fold): (draw.order, draw.test) for draw in self.design.draws},
+            draws={(draw.repeat, draw.fold): draw for draw in self.design.draws},
+            pool=self._counts.pool,
             backbones=self.backbones,
             metric=self.metric.name,
             metrics=tuple(dict.fromkeys((self.metric.name, *metrics.names(data.task.kind)))),
@@ -282,6 +288,7 @@ class Study:
             digest.update(part.encode())
         digest.update(draw.order.tobytes())
         digest.update(draw.test.tobytes())
+        digest.update(draw.rest.tobytes())
         return digest.hexdigest()
 
     def every_run(self, precision: str) -> list[RunSpec]:
@@ -520,16 +527,18 @@ class Study:
             return HandedOver(item.method, kept_state(kept), measured.n_labels, self._not_refitted(measured.n_labels))
         key = "all-" + hashlib.blake2b(f"{self.data.fingerprint}{candidate.name}".encode(), digest_size=8).hexdigest()
         seed = self.options.seed * 10_000
-        self._ask(FinalFit(key, candidate.method, candidate.options, candidate.backbone, seed))
-        n_labels = 0 if candidate.family == Family.ZERO_SHOT else len(self.data.train)
+        labelled, pool = self._counts.everything(len(self.data.train), with_labels=not item.needs_no_labels)
+        self._ask(FinalFit(key, candidate.method, candidate.options, candidate.backbone, seed, labelled, pool))
+        n_labels = 0 if item.needs_no_labels else self.design.n_rows
         return HandedOver(item.method, kept_state(self._folder.kept / key), n_labels)
 
     def _not_refitted(self, n_labels: int) -> str | None:
         if self.design.kind == "given":
             return None
         return (
-            f"The saved model is the one that was measured with {n_labels:,} of the {self.design.n_rows:,} labels; the "
-            "budget held no fit on all of them. With a larger one (--budget), the same command makes it."
+            f"The saved model is the one that was measured with {n_labels:,} of the {self.design.n_rows:,} "
+            f"{unit(self.task).many}; the budget held no fit on all of them. With a larger one (--budget), the same "
+            "command makes it."
         )
 
     def _ask(self, request: Fit | FinalFit) -> Fitted:

@@ -16,6 +16,7 @@ from nshot.metrics import Metric
 from nshot.study import words
 from nshot.study.accounts import bills_of, break_evens, cost_record
 from nshot.study.answers import on_the_pick, training_records
+from nshot.study.counting import unit
 from nshot.study.evidence import Evidence, clipped
 from nshot.study.forecast import crossovers, curve_records, fitted_curves, more_labels
 from nshot.study.money import Bill, Prices
@@ -86,7 +87,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
     prices = Prices.of(options)
     bills = bills_of(evidence, prices)
     made, limits = rule(today.standing, families, today.costs, metric, options, bills=bills)
-    weighed = _weighing(evidence, today, metric, prior)
+    weighed = _weighing(evidence, today, task, metric, prior)
     name = made(weighed(scores))
     by_test_alone = made(scores)
     measured = today.estimates[name]
@@ -136,7 +137,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
                 limits=limits,
                 higher_is_better=metric.higher_is_better,
                 point=metric.point,
-                counted="answers" if task.kind == TaskKind.GENERATE else "labels",
+                unit=unit(task),
             ),
             *words.about_money(pick, rows, prices, paying),
         ],
@@ -164,10 +165,12 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
     return Verdict(record, details, name)
 
 
-def _weighing(evidence: Evidence, today: _Today, metric: Metric, prior: Prior) -> Callable[[Scores], Scores]:
-    """Return what makes of measured scores those to decide by: with few labels, the prior has a say."""
+def _weighing(
+    evidence: Evidence, today: _Today, task: Task, metric: Metric, prior: Prior
+) -> Callable[[Scores], Scores]:
+    """Return what makes of measured scores those to decide by: with few labels of classes, the prior has a say."""
     design = evidence.design
-    if design.n_rows >= PRIOR_BELOW or len(today.names) < 2:
+    if task.kind is not TaskKind.CLASSIFY or design.n_rows >= PRIOR_BELOW or len(today.names) < 2:
         return dict
     entrants = {name: evidence.entrants[name] for name in today.names}
     found = shrinkage(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nshot.core import Cost, Family
+from nshot.study.counting import LABELS, Unit
 
 if TYPE_CHECKING:
     from nshot.study.money import Prices
@@ -18,26 +20,35 @@ _ASKED = ("prompt", "in_context")
 """Methods that ask a language model as it is, and not for features."""
 _MOST_FORBIDDEN = 2
 """So many candidates that a limit forbids are told with their figures."""
+_UNLABELLED = (Family.ZERO_SHOT, Family.UNSUPERVISED)
 _TOLD = (Family.FINE_TUNING, Family.FEW_SHOT, Family.ZERO_SHOT)
 
 
-def number(value: float) -> str:
-    """Return a score with two digits."""
-    return f"{value:.2f}"
+def digits(point: float) -> int:
+    """Return how many digits after the decimal point tell scores apart whose point is this: 2 of a hundredth."""
+    return max(0, math.ceil(-math.log10(point) - 1e-9)) if point < 1 else int(point < 10)
 
 
-def ends(interval: Sequence[float] | None, *, signed: bool = False, digits: int = 2) -> str:
-    """Return ``[low, high]``, or that there is none."""
+def number(value: float, point: float = ALIKE) -> str:
+    """Return a score with digits down to a point of its metric: ``0.93``, ``33.7``, ``52,310``."""
+    return f"{value:,.{digits(point)}f}"
+
+
+def ends(interval: Sequence[float] | None, *, point: float = ALIKE, signed: bool = False) -> str:
+    """Return ``[low, high]``, or that there is none; signed, of a difference."""
     if interval is None:
         return "(no interval)"
-    low, high = (plus_minus(end, digits) if signed else f"{end:.{digits}f}" for end in interval)
+    low, high = (plus_minus(end, point) if signed else number(end, point) for end in interval)
     return f"[{low}, {high}]"
 
 
-def plus_minus(value: float, digits: int = 3) -> str:
-    """Return a difference with its sign; what rounds to nothing has none: ``+0.012``, ``-0.300``, ``0.000``."""
-    text = f"{value:+.{digits}f}"
-    return text if float(text) else text[1:]
+def plus_minus(value: float, point: float = ALIKE) -> str:
+    """Return a difference with its sign; what rounds to nothing has none: ``+0.012``, ``-0.300``, ``0.000``.
+
+    It has a digit more than a score.
+    """
+    text = f"{value:+,.{digits(point) + 1}f}"
+    return text if float(text.replace(",", "")) else text[1:]
 
 
 def amount(money: float) -> str:
@@ -65,7 +76,7 @@ def because(
     limits: dict[str, str],
     higher_is_better: bool = True,
     point: float = ALIKE,
-    counted: str = "labels",
+    unit: Unit = LABELS,
 ) -> list[str]:
     """Return the reasons for the pick, the most telling first.
 
@@ -76,12 +87,14 @@ def because(
         limits: Candidates that a hard limit forbids, with the reason.
         higher_is_better: Which way the metric goes.
         point: What people call a point of it: scores within one are called the same where no difference is shown.
-        counted: What n counts.
+        unit: What n counts.
     """
     name = pick["candidate"]
     others = [row for row in rows if row["candidate"] != name and row["versus_best"] is not None]
-    usual = (Family.BASELINE, Family.ZERO_SHOT)
-    rivals = [row for row in others if row["family"] not in usual]
+    without = [row for row in others if row["n_labels"] == 0 and row["family"] in _UNLABELLED]
+    # What needs no labels is told of in a sentence of its own, unless nothing else is compared.
+    apart = without if pick["n_labels"] else []
+    rivals = [row for row in others if row["family"] != Family.BASELINE and row not in apart]
     trained = [row for row in rivals if row["family"] == Family.FINE_TUNING]
     # The nearest rivals, and fine-tuning, the best of the cheap ways and the present system in any case: that is what
     # people ask about.
@@ -96,22 +109,23 @@ def because(
     if pick["family"] == Family.BASELINE and (pretrained := [row for row in others if row["backbone"]]):
         sentences[:0] = _adds_nothing(pretrained, is_trained=bool(trained), higher_is_better=higher_is_better)
     sentences += [
-        f"{row['candidate']} was measured with up to {row['n_labels']:,} {counted} only: {number(row['score'])} "
-        f"{ends(row['interval'])} there. {_promise(row, pick, higher_is_better, counted)}"
+        f"{row['candidate']} was measured with up to {row['n_labels']:,} {unit.many} only: "
+        f"{number(row['score'], point)} {ends(row['interval'], point=point)} there. "
+        f"{_promise(row, pick, higher_is_better, unit)}"
         for row in rows
         if row["versus_best"] is None and row["family"] == Family.FINE_TUNING
     ]
-    zero = next((row for row in others if row["family"] == Family.ZERO_SHOT), None)
-    if zero is not None:
+    if apart:
+        zero = apart[0]
         sentences.append(
-            f"Without any {counted.removesuffix('s')}, {zero['candidate']} reaches {number(zero['score'])} "
-            f"{ends(zero['interval'])}."
+            f"Without any {unit.one}, {zero['candidate']} reaches {number(zero['score'], point)} "
+            f"{ends(zero['interval'], point=point)}."
         )
     counts = next((row for row in others if row["method"] == "tfidf_linear"), None)
     if counts is not None and not counts["distinguishable"] and pick["backbone"]:
         sentences.append(
-            f"Word counts alone ({counts['candidate']}) reach {number(counts['score'])} {ends(counts['interval'])}: "
-            "that the pre-trained model adds anything is not shown."
+            f"Word counts alone ({counts['candidate']}) reach {number(counts['score'], point)} "
+            f"{ends(counts['interval'], point=point)}: that the pre-trained model adds anything is not shown."
         )
     return sentences + _not_considered(limits)
 
@@ -171,21 +185,22 @@ def _against(
     best_is_picked = row["versus_best"]["mean"] == row["versus_pick"]["mean"]
     gap = row["versus_best" if best_is_picked else "versus_pick"]
     name = row["candidate"]
-    reach = ends(gap["interval"], signed=True, digits=3) + _draw_by_draw(row["versus_pick"])
+    reach = ends(gap["interval"], point=point, signed=True) + _draw_by_draw(row["versus_pick"])
+    mean = plus_minus(gap["mean"], point)
     ratio = times_as_long(cost, pick_cost)
     if row["distinguishable"]:
-        return f"{name} is behind ({plus_minus(gap['mean'])} {reach})."
+        return f"{name} is behind ({mean} {reach})."
     quicker = times_as_long(pick_cost, cost)
     longer = f", and takes {ratio} times as long to fit" if ratio else ""
     if quicker:
         longer = f", and fits {quicker} times as fast"
     rows = f"{row['n_compared']:,} test rows"
     if abs(gap["mean"]) <= point:
-        return f"{name} scores the same, as far as {rows} can tell ({plus_minus(gap['mean'])} {reach}){longer}."
+        return f"{name} scores the same, as far as {rows} can tell ({mean} {reach}){longer}."
     which = "lower" if gap["mean"] < 0 else "higher"
     if not higher_is_better:
         which += ", which is better," if gap["mean"] < 0 else ", which is worse,"
-    measured = f"{name} was measured {abs(gap['mean']):.3f} {which} ({reach})"
+    measured = f"{name} was measured {mean.lstrip('+-')} {which} ({reach})"
     if gap["interval"] is not None and gap["interval"][0] * gap["interval"][1] > 0:
         return f"{measured}{longer}."
     return f"{measured}, but {rows} cannot tell the two apart{longer.replace(', and', '; it', 1)}."
@@ -264,11 +279,11 @@ def _about(number_of_predictions: float) -> str:
     return f"{float(f'{number_of_predictions:.2g}'):,.0f}"
 
 
-def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool, counted: str) -> str:
+def _promise(row: dict[str, Any], pick: dict[str, Any], higher_is_better: bool, unit: Unit) -> str:
     """Say what a fine-tuning that was not measured at today's n lets one expect."""
     if row["score"] != pick["score"] and (row["score"] > pick["score"]) == higher_is_better:
         return "That is above the pick already: give it time (--budget)."
-    return f"With all {counted} it might be ahead."
+    return f"With all {unit.many} it might be ahead."
 
 
 def about_other_data(n_labels: int, pick: str, by_test_alone: str) -> list[str]:

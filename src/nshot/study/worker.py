@@ -36,6 +36,7 @@ from nshot.core import (
     ExampleError,
     FitContext,
     Growable,
+    Learns,
     NshotError,
     OutOfMemoryError,
     OutputError,
@@ -47,15 +48,18 @@ from nshot.core import (
     Task,
     UnsupportedError,
     Writer,
+    joined,
 )
 from nshot.spec import Method
 from nshot.study import measuring
+from nshot.study.counting import Pool
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from nshot.backbones.remote_record import Spent
+    from nshot.evaluation.protocol import Draw
 
 _STEPS_TO_JUDGE = 4
 _SHARE_TO_JUDGE = 0.03
@@ -75,7 +79,8 @@ class Setting:
         train: All labelled rows that may be trained on or, without a given test, tested on.
         test: The given test rows, or None: the draws' test positions then refer to `train`.
         unlabelled: Rows without a label, part of every pool.
-        draws: For each (repeat, fold): the ordered training positions and the test positions.
+        draws: By (repeat, fold).
+        pool: Which training rows the pool of a fit holds.
         backbones: The references that candidates may name.
         metric: Name of the primary metric.
         metrics: Names of all metrics to be recorded.
@@ -92,7 +97,7 @@ class Setting:
     train: Dataset
     test: Dataset | None
     unlabelled: Dataset | None
-    draws: Mapping[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.int64]]]
+    draws: Mapping[tuple[int, int], Draw]
     backbones: tuple[BackboneRef, ...]
     metric: str
     metrics: tuple[str, ...]
@@ -103,6 +108,7 @@ class Setting:
     predictions: Path
     models: Path
     remote: RemoteAccess = field(default_factory=RemoteAccess)
+    pool: Pool = Pool.ALL
 
 
 @dataclass(frozen=True)
@@ -178,13 +184,25 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FinalFit:
-    """A request to fit on all rows and keep the predictor: the model that is handed over."""
+    """A request to fit on all rows and keep the predictor: the model that is handed over.
+
+    Attributes:
+        key: As in `Fit`.
+        method: As in `Fit`.
+        options: As in `Fit`.
+        backbone: As in `Fit`.
+        seed: As in `Fit`.
+        labelled: Positions of the rows that it is given with their targets.
+        pool: Positions of the rows in its pool.
+    """
 
     key: str
     method: str
     options: Mapping[str, Any]
     backbone: BackboneRef | None
     seed: int
+    labelled: Sequence[int]
+    pool: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -335,26 +353,60 @@ class Worker:
 
         self._open = opened
         self._backbones = {ref.id: self._open(ref) for ref in setting.backbones}
-        self._uncached: dict[str, Backbone] = {}
+        self._uncached: dict[BackboneRef, Backbone] = {}
+        self._learnt: dict[str, tuple[tuple[str, int, int], Backbone]] = {}
         here = [backbone for backbone in self._backbones.values() if isinstance(backbone, Computes)]
         self._device = here[0].device if here else "cpu"
         self._precision = here[0].precision if here else "fp32"
         self._metric = metrics.get(setting.metric)
         self._metrics = [metrics.get(name) for name in setting.metrics]
-        self._n_train = min(len(order) for order, _ in setting.draws.values())
+        self._n_train = min(len(draw.order) for draw in setting.draws.values())
 
-    def _examples(self, repeat: int, fold: int) -> tuple[Dataset, Dataset, Dataset]:
-        """Return the training rows in order, the test rows and the pool of a draw."""
+    def _examples(self, request: Fit) -> tuple[Dataset, Dataset, Dataset]:
+        """Return the labelled rows of a fit in order, the rows it is tested on, and its pool."""
         setting = self._setting
-        order, held = setting.draws[repeat, fold]
-        train = setting.train.take(order)
-        return train, (setting.test or setting.train).take(held), self._pool(train)
+        draw = setting.draws[request.repeat, request.fold]
+        labelled = draw.order[: request.n_labels]
+        others: dict[Pool, Sequence[int]] = {
+            Pool.ALL: [*draw.order, *draw.rest],
+            Pool.OTHERS: [*draw.order[request.n_labels :], *draw.rest],
+            Pool.UNCOUNTED: draw.rest.tolist(),
+        }
+        test = (setting.test or setting.train).take(draw.test)
+        return setting.train.take(labelled), test, self._pool(others[setting.pool])
 
-    def _pool(self, train: Dataset) -> Dataset:
+    def _drawn(self, request: Fit) -> Sequence[Any]:
+        """Return every example that the fits of a draw may learn from."""
+        draw = self._setting.draws[request.repeat, request.fold]
+        return self._pool([*draw.order, *draw.rest]).examples
+
+    def _pool(self, positions: Sequence[int]) -> Dataset:
+        """Return these training rows without their targets, then the rows that never had one."""
+        known = self._setting.train.take(positions).without_targets()
         unlabelled = self._setting.unlabelled
-        if unlabelled is None or not len(unlabelled):
-            return train.without_targets()
-        return Dataset([*train.examples, *unlabelled.examples], train.modality, name="pool")
+        if unlabelled is None or not len(unlabelled) or self._setting.pool is Pool.UNCOUNTED:
+            return known
+        return Dataset(joined(known.examples, unlabelled.examples), known.modality, name="pool")
+
+    def _backbone(
+        self, ref: BackboneRef | None, examples: Callable[[], Sequence[Any]], which: tuple[str, int, int]
+    ) -> Backbone | None:
+        """Return a backbone; one that learns has seen `examples`.
+
+        Args:
+            ref: Which one, or None.
+            examples: Of the pool and of the labelled rows, without targets; called if need be.
+            which: Equal where the examples are: what was learnt from them last is kept.
+        """
+        if ref is None:
+            return None
+        backbone = self._backbones[ref.id]
+        if not isinstance(backbone, Learns):
+            return backbone
+        kept = self._learnt.get(ref.id)
+        if kept is None or kept[0] != which:
+            kept = self._learnt[ref.id] = which, backbone.learnt_from(examples())
+        return kept[1]
 
     def _context(self, seed: int, within: float = math.inf, task: Task | None = None) -> FitContext:
         metric, task = self._metric, task or self._setting.task
@@ -387,7 +439,7 @@ class Worker:
         parts = [setting.train, setting.test, setting.unlabelled]
         for ref in setting.backbones:
             backbone = self._backbones[ref.id]
-            if not isinstance(backbone, Embeds):
+            if not isinstance(backbone, Embeds) or isinstance(backbone, Learns):
                 continue
             texts = [text for part in parts if part is not None for text in part.examples]
             started, step = time.perf_counter(), 2_048
@@ -410,9 +462,12 @@ class Worker:
         from nshot.methods import build
 
         method = build(request.method, request.options)
-        backbone = self._backbones[request.backbone.id] if request.backbone else None
-        train, test, pool = self._examples(request.repeat, request.fold)
-        subset = train.take(range(request.n_labels))
+        subset, test, pool = self._examples(request)
+        learning = time.perf_counter()
+        backbone = self._backbone(
+            request.backbone, lambda: self._drawn(request), ("draw", request.repeat, request.fold)
+        )
+        learning_seconds = time.perf_counter() - learning
         context = self._context(request.seed, request.within)
         embeds = _embeds(method)
         learnt_from = pool.examples if method.needs.pool else subset.examples
@@ -425,7 +480,7 @@ class Worker:
         _forget_peak()
         started = time.perf_counter()
         predictor = method.fit(self._setting.task, subset, pool, backbone, context)
-        fit_seconds = time.perf_counter() - started + embedding_seconds
+        fit_seconds = time.perf_counter() - started + embedding_seconds + learning_seconds
         _answered(predictor, test.examples[:1])  # reads the weights, which is no part of what an answer costs
         answering = time.perf_counter()
         prediction, taken_in = _answered(predictor, test.without_targets().examples)
@@ -448,7 +503,8 @@ class Worker:
         elif request.latency:
             cost = self._with_speed(cost, method, state, test.take(taken_in).examples)
         arrays = self._answers(test, prediction, whole=request.repeat == 0 and request.n_labels in (0, self._n_train))
-        if request.latency and request.n_labels:
+        # Labelled anomalies alone can be ranked no better or worse.
+        if request.latency and request.n_labels and self._setting.pool is Pool.ALL:
             arrays |= self._on_own_rows(predictor, subset)
         if request.latency and isinstance(predictor, Writer):
             arrays |= _on_general_text(predictor)
@@ -467,22 +523,24 @@ class Worker:
         from nshot.methods import build
 
         method = build(request.method, request.options)
-        backbone = self._backbones[request.backbone.id] if request.backbone else None
         rows, task = self._setting.train, self._setting.task
-        test = (self._setting.test or rows).take(self._setting.draws[request.repeat, request.fold][1])
+        test = (self._setting.test or rows).take(self._setting.draws[request.repeat, request.fold].test)
+        backbone = self._backbone(
+            request.backbone,
+            lambda: self._pool(request.train.tolist()).examples,
+            ("seen labels", request.repeat, request.fold),
+        )
 
         def fit(task: Task, positions: Sequence[int]) -> Predictor:
-            train = rows.take(positions)
             context = self._context(request.seed, request.within, task)
-            return method.fit(task, train, self._pool(train), backbone, context)
+            return method.fit(task, rows.take(positions), self._pool(positions), backbone, context)
 
         before = None if request.again else fit(task.without(request.examples), request.train.tolist())
         found = []
         for number, key in request.keys.items():
             handed = {label: rows.take(own[:number]).examples for label, own in request.examples.items()}
             learnt = [*request.train, *(row for own in request.examples.values() for row in own[:number])]
-            train = rows.take(learnt)
-            read = (self._pool(train) if method.needs.pool else train).examples
+            read = (self._pool(learnt) if method.needs.pool else rows.take(learnt)).examples
             if before is not None:
                 read = _read_to_grow(method, task, handed)
             first_cost = self._first_cost(backbone, _embeds(method), read)
@@ -502,10 +560,18 @@ class Worker:
         from nshot.methods import build
 
         method = build(request.method, request.options)
-        backbone = self._backbones[request.backbone.id] if request.backbone else None
         train = self._setting.train
         started = time.perf_counter()
-        predictor = method.fit(self._setting.task, train, self._pool(train), backbone, self._context(request.seed))
+        backbone = self._backbone(
+            request.backbone, lambda: self._pool(range(len(train))).examples, ("everything", 0, 0)
+        )
+        predictor = method.fit(
+            self._setting.task,
+            train.take(request.labelled),
+            self._pool(request.pool),
+            backbone,
+            self._context(request.seed),
+        )
         seconds = time.perf_counter() - started
         self._keep(request.key, predictor, method)
         state = predictor.state()
@@ -542,10 +608,10 @@ class Worker:
         """Return a backbone that computes every time; its weights are read once for all that are measured."""
         from nshot.backbones.text_encoder import TextEncoder
 
-        if ref.id not in self._uncached:
+        if ref not in self._uncached:
             own = self._backbones.get(ref.id)
-            self._uncached[ref.id] = own.uncached() if isinstance(own, TextEncoder) else self._open(ref, cached=False)
-        return self._uncached[ref.id]
+            self._uncached[ref] = own.uncached() if isinstance(own, TextEncoder) else self._open(ref, cached=False)
+        return self._uncached[ref]
 
     def _answers(self, test: Dataset, prediction: Prediction, *, whole: bool) -> dict[str, np.ndarray]:
         """Return the answers and each metric's per-example statistics; resampling needs nothing else.
@@ -564,7 +630,9 @@ class Worker:
             arrays["texts"] = as_bytes(prediction.texts)
         if prediction.stopped is not None:
             arrays["stopped"] = np.array(prediction.stopped, dtype=np.uint8)
-        if prediction.labels is not None:
+        if prediction.scores is not None:
+            arrays["score"] = np.asarray(prediction.scores, dtype=np.float64)
+        if prediction.labels is not None and self._setting.task.labels:
             index = self._setting.task.index()
             arrays["label"] = np.array([index[label] for label in prediction.labels], dtype=np.int32)
         if prediction.probabilities is not None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nshot.core import Backbone, BackboneRef, Example, Prediction, State, Task
-from nshot.training import frozen, logistic, selection
+from nshot.core import Backbone, BackboneRef, Dataset, Example, Prediction, State, Task, TaskKind
+from nshot.training import frozen, logistic, ridge, selection
+from nshot.training.ridge import ValueHead
 from nshot.training.rowwise import products, softmax
 
 if TYPE_CHECKING:
@@ -72,6 +73,45 @@ class ExtraRows:
     worth: float
 
 
+def fit_to(
+    task: Task,
+    features: Any,
+    train: Dataset,
+    *,
+    objective: Callable[[Sequence[Any], Prediction], float],
+    strength: float | None = None,
+) -> LinearHead | ValueHead:
+    """Return the head that the task asks for: of classes, or of values.
+
+    Args:
+        task: What is asked.
+        features: Of the examples of `train`, shape (n, d): dense float32, or a SciPy CSR matrix.
+        train: n labelled examples.
+        objective: As in `FitContext`.
+        strength: C, or None to choose it.
+
+    Raises:
+        DataError: A target of a regression is no finite number.
+        TrainingError: The features are too large for the arithmetic.
+    """
+    targets = train.labelled_targets()
+    if task.kind is not TaskKind.REGRESS:
+        return fit_head(task, features, targets, objective=objective, groups=train.groups, strength=strength)
+    return ridge.fit_head(
+        features,
+        targets,
+        feature_scale=unit_spread(features),
+        objective=objective,
+        groups=train.groups,
+        strength=strength,
+    )
+
+
+def restored(task: Task, state: State) -> LinearHead | ValueHead:
+    """Return the head of `fit_to` whose `state` was saved."""
+    return ValueHead.restore(state) if task.kind is TaskKind.REGRESS else LinearHead.restore(state)
+
+
 def fit_head(
     task: Task,
     features: Any,
@@ -107,7 +147,7 @@ def fit_head(
     if len(classes) == 1:
         width = features.shape[1]
         return LinearHead(classes, np.zeros((1, width), np.float32), np.zeros(1, np.float32), {})
-    scale = _scale(features)
+    scale = unit_spread(features)
     held_targets = [target for target, fold in zip(targets, folds[:n], strict=True) if fold != selection.NEVER]
 
     def judge(scores: Array) -> float:
@@ -151,7 +191,7 @@ def refit_head(head: LinearHead, features: Array, targets: Sequence[str]) -> Lin
     classes, codes = frozen.numbered(targets)
     if not head.chosen:
         return head
-    scale = _scale(features)
+    scale = unit_spread(features)
     chosen = {**head.chosen, "calibration": head.chosen["calibration"] ** 0.75}
     log_prior = np.log(np.bincount(codes) / len(codes))
     model = logistic.fit(
@@ -177,7 +217,7 @@ def _assembled(
     )
 
 
-def _scale(features: Any) -> float:
+def unit_spread(features: Any) -> float:
     """Return the factor that brings dense features to a mean squared distance of one from their mean.
 
     So one C means the same for every backbone. Texts as sparse counts have hardly a word in common and want four times
@@ -197,15 +237,15 @@ class FittedProbe:
     Attributes:
         task: What is asked.
         backbone: Embeds the examples.
-        head: Scores the classes.
+        head: Scores the classes, or says the value.
     """
 
     task: Task
     backbone: frozen.Encoder
-    head: LinearHead
+    head: LinearHead | ValueHead
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities of each example."""
+        """Return label and probabilities, or the value, of each example."""
         return self.head.answers(self.task, frozen.embed(self.backbone, examples))
 
     def state(self) -> State:
@@ -217,4 +257,4 @@ class FittedProbe:
     def restore(cls, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> FittedProbe:
         """Return the probe whose `state` was saved."""
         encoder = frozen.encoder(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
-        return cls(task, encoder, LinearHead.restore(state))
+        return cls(task, encoder, restored(task, state))

@@ -197,7 +197,7 @@ class _Design:
             with np.errstate(over="ignore"):
                 if not np.isfinite(np.square(centred).sum()):
                     raise TrainingError(_TOO_LARGE)
-            turn = _principal_axes(centred)
+            turn = principal_axes(centred)
             self.axes = np.ones((n, turn.shape[1] + 1), dtype=kind)
             self.axes[:, :-1] = centred @ turn
             self.squares = np.square(self.axes)
@@ -223,7 +223,7 @@ class _Design:
         return Logistic(coefficients, offsets, strength)
 
 
-def _principal_axes(centred: Array) -> Array:
+def principal_axes(centred: Array) -> Array:
     """Return orthonormal columns that span the rows, shape (d, r), with r at most the smaller side."""
     n, d = centred.shape
     wide = centred.astype(np.float64) if centred.dtype == np.float64 else centred

@@ -7,8 +7,8 @@ Folds follow from the rows and their order alone, with no chance in them: the pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from nshot.training.rowwise import softmax
 
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
+
+_Option = TypeVar("_Option", bound=Hashable)
 
 NEVER = -1
 """The fold of a row that is never held out."""
@@ -80,6 +82,50 @@ def inner_folds(codes: Array, groups: Sequence[Hashable] | None = None) -> Array
     return folds
 
 
+def value_folds(n: int, groups: Sequence[Hashable] | None = None) -> Array:
+    """Return which of n rows are held out together where answers are numbers: as `inner_folds`, without classes.
+
+    Args:
+        n: Number of rows.
+        groups: As in `inner_folds`.
+
+    Returns:
+        As `inner_folds`; with fewer than two rows or groups none is held out.
+    """
+    times = n_inner_folds(n)
+    n_folds = times if times > 1 else _HELD_OUT_ONCE
+    members: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(range(n) if groups is None else groups):
+        members.setdefault(key, []).append(row)
+    folds = np.full(n, NEVER, dtype=np.int64)
+    if len(members) < 2:
+        return folds
+    rows_in_fold = [0] * n_folds
+    for rows in members.values():
+        fold = min(range(n_folds), key=lambda k: (rows_in_fold[k], k))
+        rows_in_fold[fold] += len(rows)
+        folds[rows] = fold
+    if times == 1:
+        folds[folds > 0] = NEVER
+    return folds
+
+
+def best_of(judged: Mapping[_Option, float], usual: _Option) -> _Option:
+    """Return what was judged best, and `usual` where nothing is better or nothing could be judged.
+
+    For scores in the unit of the targets, of which nobody can say when one is `clearly_better`.
+
+    Args:
+        judged: A held-out score for every option, higher is better; one that is not finite does not count.
+        usual: What to take otherwise.
+    """
+    counted = {option: score for option, score in judged.items() if math.isfinite(score)}
+    if not counted:
+        return usual
+    top = max(counted.values())
+    return usual if counted.get(usual) == top else next(option for option, score in counted.items() if score == top)
+
+
 def clearly_better(score: float, usual: float, n: int) -> bool:
     """Return whether a held-out score is worth leaving the usual choice for.
 
@@ -87,6 +133,23 @@ def clearly_better(score: float, usual: float, n: int) -> bool:
     labels the held-out score is mostly chance, and on eight data sets following it there cost up to half a point.
     """
     return score > usual + 0.5 / math.sqrt(max(1, n))
+
+
+def surest(scores: Sequence[float], surprises: Sequence[float], n: int) -> int:
+    """Return which option surprises least among those that the best is not `clearly_better` than.
+
+    For a choice among many options that lie on a path: the log-loss changes smoothly along it where the held-out score
+    jumps.
+
+    Args:
+        scores: A held-out score for every option, higher is better.
+        surprises: The log-loss of the same rows.
+        n: How many rows were held out.
+    """
+    finite = [score if math.isfinite(score) else -math.inf for score in scores]
+    best = max(finite)
+    close = [option for option, score in enumerate(finite) if not clearly_better(best, score, n)]
+    return min(close, key=lambda option: surprises[option])
 
 
 def prior_share(scores: Array, log_prior: Array, judge: Callable[[Array], float]) -> float:
@@ -122,12 +185,14 @@ def calibration(scores: Array, codes: Array) -> float:
     return min(FACTORS, key=lambda factor: log_loss(scores * factor, codes))
 
 
-def log_loss(scores: Array, codes: Array) -> float:
+def log_loss(scores: Array, codes: Array, weights: Array | None = None) -> float:
     """Return the mean of ``-log softmax(scores)[true]`` in nats, no single row above that of a probability of 1e-6.
 
     Args:
         scores: Shape (n, k).
         codes: The true classes, shape (n,).
+        weights: What each row counts, shape (n,); None: all the same.
     """
     true = softmax(scores)[np.arange(len(codes)), codes]
-    return float(-np.log(np.maximum(true, 1e-6)).mean())
+    surprises = -np.log(np.maximum(true, 1e-6))
+    return float(surprises.mean() if weights is None else np.average(surprises, weights=weights))

@@ -69,10 +69,9 @@ def test_a_model_in_the_hub_cache_opens_at_its_revision(monkeypatch: pytest.Monk
     assert opened.ref.revision == commit
 
 
-def test_an_image_model_is_no_text_encoder(tmp_path: Path) -> None:
+def test_a_model_whose_settings_name_the_size_of_images_takes_images(tmp_path: Path) -> None:
     folder = write_bert(tmp_path / "tiny", image_size=224)
-    with pytest.raises(ModelError, match="takes images"):
-        open_backbone(str(folder))
+    assert open_backbone(str(folder)).modalities == {"image"}
 
 
 def test_the_hash_of_a_changed_file_is_computed_again(tmp_path: Path) -> None:

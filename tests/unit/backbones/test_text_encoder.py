@@ -196,7 +196,7 @@ def test_opening_is_what_the_protocols_say(folder: Path) -> None:
     ours = encoder(folder)
     assert isinstance(ours, Embeds)
     assert isinstance(ours, Trains)
-    assert ours.abilities == {Ability.EMBEDS, Ability.TRAINS}
+    assert ours.abilities == {Ability.EMBEDS, Ability.STARTS, Ability.TRAINS}
     assert ours.ref.id == str(folder)
     assert ours.ref.name == "tiny"
     assert ours.ref.sha256 is not None

@@ -242,7 +242,7 @@ BAD_FILES = {
     "too many cells": ("a.csv", "text,label\nhi,a\n\nho,b\nhi, there,c\n" + "q,r\n" * 9, "Line 5 of a.csv has 3 cells"),
     "too few cells": ("a.csv", "text,label\nhi,a\nho,b\nhi\n" + "q,r\n" * 9, "Line 4 of a.csv has 1 cell;"),
     "duplicate names": ("a.csv", "text,text,label\na,b,c\n", "several columns called 'text'"),
-    "no text column": ("a.csv", "a,b\n1,2\n3,4\n5,6\n", "--text a"),
+    "no text column": ("a.csv", "a,b\n1,2\n3,4\n5,6\n", "--label b"),
     "no label column": ("a.csv", "text,id\nhello you,1\nfoo bar,2\nbaz x,3\n", "--label id"),
     "no header": ("a.csv", "good movie,pos\nbad film,neg\nok then,pos\nno no,neg\nfine,pos\n", "header line"),
     "not parquet": ("a.parquet", "hello", "not a parquet file"),

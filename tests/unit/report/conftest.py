@@ -681,3 +681,207 @@ EMPTY = {
 @pytest.fixture(params=sorted(EMPTY))
 def sparse(request: pytest.FixtureRequest) -> dict[str, Any]:
     return copy.deepcopy(EMPTY[request.param])
+
+
+_FITS = {
+    "gradient_boosting": ("few-shot", [61_000, 38_100, 24_800, 18_400], "pick", 0.9),
+    "linear_probe": ("few-shot", [48_200, 33_000, 27_500, 26_900], "behind", 0.1),
+    "nearest_neighbours": ("few-shot", [70_400, 52_000, 39_000, 31_200], "behind", 0.05),
+    "from_scratch": ("from-scratch", [410_000, 90_000, 30_100, 19_000], "same", 14.0),
+    "mean": ("baseline", [89_000, 88_500, 88_100, 88_000], "behind", 0.001),
+}
+
+
+def prices_record() -> dict[str, Any]:
+    """Return the record of prices that are predicted from rows: errors in euros, which grow without end."""
+    import numpy as np
+
+    from nshot.study.answers import numbers_record
+
+    record = tickets_record()
+    sizes = [16, 64, 256, 960]
+    curves, board = [], []
+    for name, (family, errors, role, fit) in _FITS.items():
+        candidate = name if family == "baseline" else f"{name}:table"
+        points = [
+            {
+                "n_labels": n,
+                "score": error,
+                "interval": [round(error * (0.93 - 2 / n), 1), round(error * (1.07 + 2 / n), 1)],
+                "repeats": 5,
+                "target": "this model" if n == sizes[-1] else "a fresh draw",
+                "marked": None,
+            }
+            for n, error in zip(sizes, errors, strict=True)
+        ]
+        curve = {"candidate": candidate, "family": family, "points": points, "band": [], "role": role}
+        curves.append(curve)
+        entry = _entry(curve, errors[-1], fit, 0.2, 40_000)
+        gap = errors[-1] - 18_400
+        entry["backbone"] = None if family == "baseline" else "table"
+        entry["scores"] = {
+            "rmse": {"score": errors[-1] * 1.4, "interval": [errors[-1] * 1.3, errors[-1] * 1.5]},
+            "r2": {"score": 1 - errors[-1] / 89_000, "interval": [0.7 - errors[-1] / 89_000, 1 - errors[-1] / 99_000]},
+        }
+        entry["versus_best"] = {"mean": gap, "interval": [gap - 900, gap + 900]}
+        entry["distinguishable"] = gap > 900
+        board.append(entry)
+    random = np.random.default_rng(0)
+    truth = np.round(np.exp(random.normal(11.5, 0.6, 320)))
+    answers = truth + random.normal(0, 0.16 * truth)
+    regression = numbers_record(np.arange(320), truth, answers)
+    for miss in regression["worst"]:
+        miss["text"] = "rooms = 3; area = 71.5; district = Old Town; built = 1934; listed = 2025-03-14; lift = no"
+    record["details"] |= {
+        "data": {
+            "name": "flats.csv",
+            "modality": "row",
+            "rows": 1280,
+            "columns": ["rooms", "area", "district", "built", "listed", "lift"],
+            "label": "price",
+            "target": {"low": 21_350.0, "median": 98_700.0, "high": 512_400.0},
+            "n_train": 960,
+            "n_test": 320,
+            "recognised": 'csv, utf-8, comma: rows of 6 columns, numbers from "price"',
+            "labels": [],
+            "protocol": "320 rows held out as test; 5 random draws of the training rows",
+            "metric_explained": "How far the answers are off on average, in the unit of what is predicted.",
+        },
+        "curves": curves,
+        "regression": regression,
+        "training": [],
+        "timeline": [],
+    }
+    for key in ("confusion", "per_class", "mistakes", "calibration"):
+        del record["details"][key]
+    record["verdict"] |= {
+        "task": "regress",
+        "metric": "mae",
+        "point": 412.0,
+        "n_labels": 960,
+        "n_test": 320,
+        "model_n_labels": 960,
+        "pick": {
+            "candidate": "gradient_boosting:table",
+            "method": "gradient_boosting",
+            "family": "few-shot",
+            "backbone": "table",
+            "n_labels": 960,
+            "target": "this model",
+            "score": 18_512.3,
+            "interval": [16_720.0, 20_300.0],
+            "score_as_measured": 18_400.0,
+        },
+        "because": ["from_scratch:table scores the same, and takes 16 times as long to fit."],
+        "leaderboard": board,
+        "crossovers": [],
+        "more_labels": [{"n_labels": 1260, "gain": -900.0, "interval": [-1_500.0, -200.0]}],
+        "smallest_detectable_difference": 1_210.0,
+        "checks": [],
+        "skipped": [],
+    }
+    return record
+
+
+@pytest.fixture
+def prices() -> dict[str, Any]:
+    return prices_record()
+
+
+def anomalies_record() -> dict[str, Any]:
+    """Return the record of anomalies that are looked for in rows: from no labelled one on."""
+    record = prices_record()
+    wanted = (
+        ("isolation_forest", "unsupervised", "behind", [0], [0.41]),
+        ("nearest_distance", "unsupervised", "behind", [0], [0.46]),
+        ("labelled_distance", "few-shot", "pick", [2, 5, 10, 40], [0.44, 0.58, 0.66, 0.74]),
+        ("linear_probe", "few-shot", "behind", [2, 5, 10, 40], [0.22, 0.37, 0.52, 0.63]),
+    )
+    curves, board = [], []
+    for name, family, role, ns, scores in wanted:
+        curve = _curve(f"{name}:table", family, role, ns, scores, 400)
+        curves.append(curve)
+        board.append(_entry(curve, 0.74, 0.3, 0.1, 9_000) | {"backbone": "table"})
+    del record["details"]["regression"], record["details"]["data"]["target"]
+    record["details"]["data"] |= {"name": "cardio.csv", "label": "label", "anomalies": 176, "rows": 1831}
+    record["details"]["curves"] = curves
+    record["verdict"] |= {
+        "task": "detect",
+        "metric": "average_precision",
+        "point": 0.01,
+        "n_labels": 40,
+        "model_n_labels": 176,
+        "pick": {
+            "candidate": "labelled_distance:table",
+            "method": "labelled_distance",
+            "family": "few-shot",
+            "backbone": "table",
+            "n_labels": 40,
+            "target": "this model",
+            "score": 0.73,
+            "interval": [0.66, 0.8],
+            "score_as_measured": 0.74,
+        },
+        "because": [],
+        "leaderboard": board,
+        "more_labels": [{"n_labels": 60, "gain": 0.02, "interval": [0.0, 0.05]}],
+        "smallest_detectable_difference": 0.04,
+    }
+    return record
+
+
+@pytest.fixture
+def anomalies() -> dict[str, Any]:
+    return anomalies_record()
+
+
+def groups_record() -> dict[str, Any]:
+    """Return the record of groups that were found without a label."""
+    record = anomalies_record()
+    wanted = (
+        ("k_means", "unsupervised", "pick", [0.58]),
+        ("hdbscan", "unsupervised", "behind", [0.31]),
+        ("gaussian_mixture", "unsupervised", "same", [0.57]),
+    )
+    curves, board = [], []
+    for name, family, role, scores in wanted:
+        curve = _curve(f"{name}:{BACKBONE}", family, role, [0], scores, 1900)
+        curves.append(curve)
+        board.append(_entry(curve, 0.58, 0.3, 0.1, 9_000))
+        board[-1]["scores"] = {"ari": {"score": scores[0] - 0.05, "interval": [scores[0] - 0.09, scores[0] - 0.01]}}
+    del record["details"]["data"]["anomalies"]
+    record["details"]["data"] |= {
+        "name": "news.csv",
+        "modality": "text",
+        "text": "headline",
+        "columns": [],
+        "label": "topic",
+        "rows": 7600,
+    }
+    record["details"]["curves"] = curves
+    record["verdict"] |= {
+        "task": "cluster",
+        "metric": "nmi",
+        "n_labels": 0,
+        "model_n_labels": 0,
+        "pick": {
+            "candidate": f"k_means:{BACKBONE}",
+            "method": "k_means",
+            "family": "unsupervised",
+            "backbone": BACKBONE,
+            "n_labels": 0,
+            "target": "this model",
+            "score": 0.58,
+            "interval": [0.55, 0.61],
+            "score_as_measured": 0.58,
+        },
+        "leaderboard": board,
+        "more_labels": [],
+        "smallest_detectable_difference": 0.02,
+    }
+    return record
+
+
+@pytest.fixture
+def groups() -> dict[str, Any]:
+    return groups_record()

@@ -64,7 +64,7 @@ class Ran:
             train=train,
             test=test,
             unlabelled=None,
-            draws={(draw.repeat, draw.fold): (draw.order, draw.test) for draw in self.design.draws},
+            draws={(draw.repeat, draw.fold): draw for draw in self.design.draws},
             backbones=(),
             metric=METRIC.name,
             metrics=metrics.names(TaskKind.CLASSIFY),

@@ -30,7 +30,9 @@ LATE = {"a": 0.92, "b": 2.4}
 def evidence(tmp_path):
     """Return a function that makes a hold-out study's evidence from scores by n, for each candidate."""
     draws = tuple(Draw(repeat, 0, np.arange(TRAIN), np.arange(TEST)) for repeat in range(REPEATS))
-    design = Design("given", draws, LADDER, TRAIN, TEST, TRAIN, 1, 4)
+    design = Design(
+        "given", draws, LADDER, n_train=TRAIN, n_test=TEST, n_rows=TRAIN, n_learnt=TRAIN, folds=1, classes=4
+    )
 
     def made(scores_of):
         rng = np.random.default_rng(0)

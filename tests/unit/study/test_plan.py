@@ -13,7 +13,7 @@ TASK = Task(TaskKind.CLASSIFY, ("a", "b"))
 
 def entered(task=TASK, **options):
     parsed = StudyOptions.parse(options)
-    return contenders(task, "text", opened(parsed), parsed)
+    return contenders(task, "text", opened(parsed, "text"), parsed)
 
 
 def divided(rows, **changed):
@@ -114,7 +114,7 @@ def test_such_a_method_is_refused_with_the_reason_where_it_was_named():
 
 def test_without_a_language_model_it_is_said_what_needs_one():
     parsed = StudyOptions.parse({})
-    found, skipped = contenders(Task(TaskKind.GENERATE), "conversation", opened(parsed), parsed)
+    found, skipped = contenders(Task(TaskKind.GENERATE), "conversation", opened(parsed, "conversation"), parsed)
     assert "nearest_answer" in {item.candidate.method for item in found}
     reasons = {item.candidate: item.reason for item in skipped}
     assert "--backbone FOLDER" in reasons["prompt"]

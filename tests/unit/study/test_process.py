@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nshot.core import Dataset, OutOfMemoryError, Task, TaskKind, UsageProblem
+from nshot.evaluation.protocol import Draw
 from nshot.study.process import OutOfTimeError, WorkerProcess
 from nshot.study.worker import Fit, Prepare, Prepared, Setting
 
@@ -24,7 +25,7 @@ def worker(tmp_path):
         train=Dataset(TEXTS, "text", LABELS),
         test=None,
         unlabelled=None,
-        draws={(0, 0): (np.arange(14), np.arange(14, 20))},
+        draws={(0, 0): Draw(0, 0, np.arange(14), np.arange(14, 20))},
         backbones=(),
         metric="macro_f1",
         metrics=("macro_f1",),

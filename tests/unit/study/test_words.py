@@ -6,7 +6,14 @@ from nshot.core import Cost
 from nshot.study.money import Prices
 from nshot.study.words import about_money, amount, because, ends, how_sure, times_as_long
 
-PICK = {"candidate": "probe:mini", "method": "linear_probe", "family": "few-shot", "backbone": "mini", "score": 0.8}
+PICK = {
+    "candidate": "probe:mini",
+    "method": "linear_probe",
+    "family": "few-shot",
+    "backbone": "mini",
+    "n_labels": 1_000,
+    "score": 0.8,
+}
 
 
 def row(candidate, family, score=0.8, *, behind=False, mean=-0.01, method=None, backbone="mini"):
@@ -16,7 +23,7 @@ def row(candidate, family, score=0.8, *, behind=False, mean=-0.01, method=None, 
         "method": method or candidate.split(":")[0],
         "family": family,
         "backbone": backbone,
-        "n_labels": 1_000,
+        "n_labels": 0 if family == "zero-shot" else 1_000,
         "n_compared": 361,
         "score": score,
         "interval": [score - 0.03, score + 0.03],
@@ -101,7 +108,7 @@ def test_what_works_without_labels_is_named():
 
 
 def test_the_best_cheap_way_comes_first_where_fine_tuning_is_picked():
-    pick = {"candidate": "lora:mini", "method": "lora", "family": "fine-tuning", "backbone": "mini"}
+    pick = {"n_labels": 1_000, "candidate": "lora:mini", "method": "lora", "family": "fine-tuning", "backbone": "mini"}
     first = said(row("linear_probe:mini", "few-shot", mean=-0.05), row("majority", "baseline"), pick=pick)[0]
     assert first.startswith("linear_probe:mini")
     assert "measured 0.050 lower ([-0.070, -0.030])." in first
@@ -115,7 +122,13 @@ def test_a_model_that_adds_nothing_to_word_counts_is_said():
 
 
 def test_a_baseline_as_the_pick_says_what_that_means():
-    pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
+    pick = {
+        "n_labels": 1_000,
+        "candidate": "tfidf_linear",
+        "method": "tfidf_linear",
+        "family": "baseline",
+        "backbone": None,
+    }
     assert said(row("linear_probe:mini", "few-shot", behind=True), pick=pick)[0] == (
         "The pre-trained model's features as they are (mini) add nothing to it on these texts."
     )
@@ -126,14 +139,26 @@ def test_a_baseline_as_the_pick_says_what_that_means():
 
 
 def test_what_is_not_shown_to_be_behind_a_baseline_is_not_said_to_add_nothing():
-    pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
+    pick = {
+        "n_labels": 1_000,
+        "candidate": "tfidf_linear",
+        "method": "tfidf_linear",
+        "family": "baseline",
+        "backbone": None,
+    }
     assert said(row("lora:mini", "fine-tuning"), pick=pick)[0] == (
         "The pre-trained model (mini) is not shown to add anything to it on these texts."
     )
 
 
 def test_a_pre_trained_model_that_scores_better_than_the_baseline_that_a_limit_left_is_not_belittled():
-    pick = {"candidate": "tfidf_linear", "method": "tfidf_linear", "family": "baseline", "backbone": None}
+    pick = {
+        "n_labels": 1_000,
+        "candidate": "tfidf_linear",
+        "method": "tfidf_linear",
+        "family": "baseline",
+        "backbone": None,
+    }
     sentences = said(
         row("probe2:mini", "few-shot", mean=0.1), pick=pick, limits={"probe2:mini": "takes 25 ms for one example"}
     )
@@ -148,7 +173,7 @@ def test_the_present_system_is_told_of_wherever_it_stands():
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign():
-    assert ends((-0.4, -0.0000001), signed=True, digits=3) == "[-0.400, 0.000]"
+    assert ends((-0.4, -0.0000001), signed=True) == "[-0.400, 0.000]"
     [sentence] = said({**row("lora:mini", "fine-tuning"), "versus_best": {"mean": 0.0, "interval": [-0.1, 0.0]}})
     assert "-0.000" not in sentence
     assert "+0.000" not in sentence
@@ -178,7 +203,7 @@ def test_nothing_is_compared_with_what_has_no_cost():
 
 def test_intervals_show_both_ends_or_say_that_there_is_none():
     assert ends([0.1, 0.254]) == "[0.10, 0.25]"
-    assert ends([-0.1, 0.2], signed=True) == "[-0.10, +0.20]"
+    assert ends([-0.1, 0.2], signed=True) == "[-0.100, +0.200]"
     assert ends(None) == "(no interval)"
 
 

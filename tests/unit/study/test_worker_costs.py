@@ -8,6 +8,7 @@ import pytest
 from nshot.backbones import FeatureCache, open_backbone
 from nshot.backbones.cache import text_digest
 from nshot.core import Dataset, Task, TaskKind, silent
+from nshot.evaluation.protocol import Draw
 from nshot.study.worker import Fit, Setting, Worker
 from unit.backbones.tiny import write_bert
 
@@ -32,7 +33,7 @@ def worker(tmp_path_factory):
         train=data,
         test=None,
         unlabelled=None,
-        draws={(0, 0): (np.arange(16), np.arange(16, 24))},
+        draws={(0, 0): Draw(0, 0, np.arange(16), np.arange(16, 24))},
         backbones=(encoder.ref,),
         metric="accuracy",
         metrics=("accuracy",),

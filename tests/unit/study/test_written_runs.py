@@ -4,6 +4,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from nshot.core import Decoding, ExampleError, Prediction, State, Task, TaskKind
+from nshot.evaluation.protocol import Draw
 from nshot.study.worker import Setting, Worker, _answered
 
 
@@ -13,7 +14,7 @@ def test_answers_come_back_from_the_disk_whatever_way_they_lie_in_memory(tmp_pat
         train=None,
         test=None,
         unlabelled=None,
-        draws={(0, 0): (np.arange(3), np.arange(3))},
+        draws={(0, 0): Draw(0, 0, np.arange(3), np.arange(3))},
         backbones=(),
         metric="bleu",
         metrics=("bleu",),

@@ -1,0 +1,1 @@
+"""Groups found without labels: the algorithms, how stable they are, and how many groups there are."""

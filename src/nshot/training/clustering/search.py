@@ -1,0 +1,277 @@
+"""How many groups there are, if any: the number whose groups are found again on other rows, and lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nshot.core import Progress, silent
+from nshot.training.clustering import stability, valleys
+from nshot.training.clustering.algorithms import ALGORITHMS, HDBSCAN, Algorithm
+from nshot.training.clustering.rules import Rule
+from nshot.training.clustering.space import Space
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+MOST_SEARCHED = 4_000
+FEWEST_ROWS = 20
+SPLITS = 8
+
+_LOOKS = (2, 4)
+_JUDGED = 1_000
+_HOPELESS = 0.6
+_STABLE = 0.75
+_COMES_BACK = 0.6
+_IN_GROUPS = 0.5
+_AS_STABLE = 0.05
+_AS_DISTINCT = 0.9
+_BY_CHANCE = 0.05
+_SHARES = (20, 50, 100)
+
+
+@dataclass(frozen=True)
+class Considered:
+    """One way to group the rows that was considered.
+
+    Attributes:
+        algorithm: The name of its method.
+        n_groups: How many groups it makes of the rows searched.
+        agreement: Adjusted Rand index of the groups found on the two halves of the rows, mean over splits.
+        interval: 95 % interval of `agreement`.
+        weakest: How well the group that is found again worst is found again: mean Jaccard similarity.
+        silhouette: Mean silhouette of rows searched, -1 to 1; 0 of a row in no group.
+        in_groups: The share of the rows searched that are in a group.
+        valleys: The p-value of the rows having one peak only; None where it was refused without asking.
+        refused: Why it is not taken; empty where it could be.
+    """
+
+    algorithm: str
+    n_groups: int
+    agreement: float
+    interval: tuple[float, float]
+    weakest: float
+    silhouette: float
+    in_groups: float
+    valleys: float | None
+    refused: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        space: Where the groups are.
+        rule: Puts a row of `space` into a group, the largest being group 0; None: there are no groups.
+        chosen: Which of `considered` that is; None where there are no groups.
+        considered: What was looked at more than twice, in the order of algorithms and numbers.
+        rows: Positions of the rows that were searched.
+        reason: In words, why this number, or why there are none.
+    """
+
+    space: Space
+    rule: Rule | None
+    chosen: Considered | None
+    considered: tuple[Considered, ...]
+    rows: Array
+    reason: str
+
+
+@dataclass
+class _Candidate:
+    """A solution on its way through the search: what two halves of the rows gave, split by split."""
+
+    algorithm: Algorithm
+    size: int
+    agreements: list[float] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    again: list[Array] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that are searched, how they are split, and of which rows the groups are compared."""
+
+    places: Array
+    halves: tuple[tuple[Array, Array], ...]
+    judged: Array
+
+
+def search(
+    vectors: Array,
+    *,
+    algorithms: Sequence[str] = tuple(ALGORITHMS),
+    n_groups: int | None = None,
+    most: int = 20,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Found:
+    """Return the groups of these rows, or why there are none.
+
+    Of every algorithm and number of groups: the rows are split into halves, groups are found on each, and both are
+    asked about the same rows. What agrees (adjusted Rand index of at least 0.75), whose every group comes back
+    (Jaccard similarity of at least 0.6), which has at least half of the rows in a group, and which falls into parts
+    with a valley between them at a level of 0.01 may be taken. Of those within 0.05 of the best agreement the one
+    with the best silhouette is.
+
+    Args:
+        vectors: Shape (n, d), finite numbers.
+        algorithms: Names among `ALGORITHMS`.
+        n_groups: How many groups; None: found.
+        most: The most groups that are considered.
+        seed: The only source of chance.
+        progress: Told how many algorithms are done.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.permutation(len(vectors))[:MOST_SEARCHED])
+    sample = np.asarray(vectors[drawn], dtype=np.float64)
+    if len(sample) < FEWEST_ROWS:
+        reason = f"{len(sample)} rows are too few to tell groups from chance; at least {FEWEST_ROWS} are needed."
+        return Found(Space.learnt(sample, seed), None, None, (), drawn, reason)
+    space = Space.learnt(sample, seed)
+    if not len(space):
+        return Found(space, None, None, (), drawn, "All rows are equal.")
+    orders = [rng.permutation(len(sample)) for _ in range(SPLITS)]
+    middle = len(sample) // 2
+    halves = tuple((np.sort(order[:middle]), np.sort(order[middle:])) for order in orders)
+    rows = _Rows(space.of(sample), halves, np.sort(rng.permutation(len(sample))[:_JUDGED]))
+
+    considered: list[tuple[Considered, Rule]] = []
+    for done, name in enumerate(algorithms):
+        progress(done, len(algorithms), f"looking for groups: {name}")
+        algorithm = ALGORITHMS[name]
+        sizes = _sizes(algorithm, n_groups, min(most, middle // 2))
+        considered += _judged(algorithm, sizes, rows, seed, told=n_groups is not None)
+    progress(len(algorithms), len(algorithms), "looking for groups")
+    tried = tuple(candidate for candidate, _ in considered)
+    chosen = _chosen(tried)
+    if chosen is None:
+        return Found(space, None, None, tried, drawn, _why_none(tried))
+    rule = considered[chosen][1]
+    return Found(space, _largest_first(rule, rows), tried[chosen], tried, drawn, _why(tried[chosen], n_groups))
+
+
+def _sizes(algorithm: Algorithm, n_groups: int | None, most: int) -> list[int]:
+    if not algorithm.sizes_are_groups:
+        return list(_SHARES)
+    return list(range(2, most + 1)) if n_groups is None else [n_groups]
+
+
+def _judged(
+    algorithm: Algorithm, sizes: Sequence[int], rows: _Rows, seed: int, *, told: bool
+) -> list[tuple[Considered, Rule]]:
+    """Return what is worth more than two looks, with the rule that the whole sample gives."""
+    candidates = [_Candidate(algorithm, size) for size in sizes]
+    for split, pair in enumerate(rows.halves):
+        if split in _LOOKS and not told:
+            candidates = [found for found in candidates if np.mean(found.agreements) >= _HOPELESS]
+        if not candidates:
+            return []
+        _look(candidates, rows, pair, seed + split)
+    wholes = algorithm.fit(rows.places, [candidate.size for candidate in candidates], seed)
+    return [
+        (_seen(candidate, whole, rows, told=told), whole)
+        for candidate, whole in zip(candidates, wholes, strict=True)
+        if whole is not None and len(candidate.rules) == 2 * len(rows.halves)
+    ]
+
+
+def _look(candidates: Sequence[_Candidate], rows: _Rows, pair: tuple[Array, Array], seed: int) -> None:
+    sizes = [candidate.size for candidate in candidates]
+    both = [candidates[0].algorithm.fit(rows.places[half], sizes, seed) for half in pair]
+    asked = rows.places[rows.judged]
+    for candidate, first, second in zip(candidates, *both, strict=True):
+        if first is None or second is None:
+            candidate.agreements.append(0.0)
+            continue
+        labels = [rule.assign(asked)[0] for rule in (first, second)]
+        candidate.agreements.append(stability.adjusted_rand(*labels))
+        candidate.rules += [first, second]
+        candidate.again += labels
+
+
+def _seen(candidate: _Candidate, whole: Rule, rows: _Rows, *, told: bool) -> Considered:
+    from sklearn.metrics import silhouette_score
+
+    asked = rows.places[rows.judged]
+    labels, _ = whole.assign(asked)
+    weakest = float(stability.come_back(labels, candidate.again).min())
+    inside = labels >= 0
+    several = len(np.unique(labels[inside])) > 1
+    silhouette = float(silhouette_score(asked[inside], labels[inside]) * inside.mean()) if several else 0.0
+    agreement, share = float(np.mean(candidate.agreements)), float(inside.mean())
+    refused = _refused(agreement, weakest, share)
+    by_chance = _one_peak(candidate, rows) if told or not refused else None
+    return Considered(
+        candidate.algorithm.name,
+        whole.n_groups,
+        agreement,
+        stability.interval(candidate.agreements),
+        weakest,
+        silhouette,
+        share,
+        by_chance,
+        "" if told else refused,
+    )
+
+
+def _one_peak(candidate: _Candidate, rows: _Rows) -> float:
+    """Return the p-value of the rows having one peak only, so that no valley parts the groups.
+
+    Every half gives one. Twice their median is a p-value again (Meinshausen, Meier and Buehlmann 2009, p-Values for
+    high-dimensional regression).
+    """
+    found = []
+    for split, pair in enumerate(rows.halves):
+        for own, other, rule in zip(pair, pair[::-1], candidate.rules[2 * split : 2 * split + 2], strict=True):
+            labels, _ = rule.assign(rows.places[own])
+            found.append(valleys.one_peak(rows.places[own], labels, rows.places[other]))
+    return min(1.0, 2 * float(np.median(found)))
+
+
+def _refused(agreement: float, weakest: float, in_groups: float) -> str:
+    if agreement < _STABLE:
+        return "other rows give other groups"
+    if weakest < _COMES_BACK:
+        return "one of its groups is not found again in other rows"
+    if in_groups < _IN_GROUPS:
+        return "most rows are in no group"
+    return ""
+
+
+def _chosen(tried: Sequence[Considered]) -> int | None:
+    able = [i for i, candidate in enumerate(tried) if not candidate.refused]
+    if all(tried[i].valleys > _BY_CHANCE for i in able):
+        return None
+    stable = max(tried[i].agreement for i in able) - _AS_STABLE
+    able = [i for i in able if tried[i].agreement >= stable]
+    distinct = max(tried[i].silhouette for i in able) * _AS_DISTINCT
+    able = [i for i in able if tried[i].silhouette >= distinct]
+    return max(able, key=lambda i: (tried[i].n_groups, tried[i].agreement, tried[i].silhouette))
+
+
+def _why(chosen: Considered, told: int | None) -> str:
+    low, high = chosen.interval
+    measured = (
+        f"groups found on one half of the rows agree with those of the other half by {chosen.agreement:.2f} "
+        f"[{low:.2f}, {high:.2f}] (1 is the same groups, 0 is chance)"
+    )
+    if told is not None:
+        return f"{told} groups, as asked for: {measured}."
+    return f"{chosen.n_groups} groups: {measured}, and rows are rarer between them than in them."
+
+
+def _why_none(tried: Sequence[Considered]) -> str:
+    if any(not candidate.refused for candidate in tried):
+        return "There are no groups: the rows form one heap, which can be cut but has no gap anywhere."
+    return "There are no groups: other rows of the same data give other groups."
+
+
+def _largest_first(rule: Rule, rows: _Rows) -> Rule:
+    labels, _ = rule.assign(rows.places)
+    sizes = np.bincount(labels[labels >= 0], minlength=rule.n_groups)
+    return rule.reordered(np.argsort(-sizes, kind="stable"))

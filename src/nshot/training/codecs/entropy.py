@@ -1,0 +1,161 @@
+"""Whole numbers to bytes: what is frequent takes few bits.
+
+An asymmetric numeral system (Duda 2013, "Asymmetric numeral systems: entropy coding combining speed of Huffman coding
+with compression rate of arithmetic coding") whose state is one Python integer of any length: it is never renormalised,
+so that what is written is within a byte of the entropy. A symbol s with f(s) of M, the frequencies before it adding up
+to c(s), takes the state x to ``(x // f) * M + c + x % f``; reading it back leads to ``f * (x // M) + x % M - c``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
+
+_BITS = 16
+TOTAL = 1 << _BITS
+"""M: what the frequencies of a table add up to."""
+_MASK = TOTAL - 1
+LARGEST = 8000
+"""No coefficient is written larger; every symbol must have a frequency of at least 1 of M."""
+_SPREAD = 4.0
+"""For how many coefficients a Laplace distribution of the same width counts: what the pool never showed may come."""
+_MARGIN = 1.25
+"""How much larger than in the pool a coefficient may become; beyond that it is cut off."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """How frequent symbols are: of each coefficient of a tile its values, and of a tile how many coefficients it has.
+
+    A tile is written as the number of its coefficients up to the last that is not zero, then these.
+
+    Attributes:
+        largest: The largest absolute value of each coefficient, int64, shape (k,).
+        frequencies: Of the values -largest ... largest of each coefficient in turn, int64, shape (sum of 2 largest + 1,).
+        ends: Of the numbers of coefficients 0 ... k, int64, shape (k + 1,).
+    """
+
+    largest: Array
+    frequencies: Array
+    ends: Array
+
+    @classmethod
+    def of(cls, values: Array) -> Tables:
+        """Return the tables of these coefficients, int64, shape (tiles, k)."""
+        n, k = values.shape
+        ends = _ends(values)
+        most = np.abs(values).max(axis=0, initial=0)
+        largest = np.minimum(np.ceil(most * _MARGIN).astype(np.int64) + 1, LARGEST)
+        parts = []
+        for column in range(k):
+            m = int(largest[column])
+            seen = values[ends > column, column]
+            counts = np.bincount(np.clip(seen, -m, m) + m, minlength=2 * m + 1).astype(np.float64)
+            width = max(float(np.abs(seen).mean()) if len(seen) else 0.0, 0.1)
+            laplace = np.exp(-np.abs(np.arange(-m, m + 1)) / width)
+            parts.append(_to_frequencies(counts + _SPREAD * laplace / laplace.sum()))
+        counts = np.bincount(ends, minlength=k + 1).astype(np.float64)
+        frequencies = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        return cls(largest, frequencies, _to_frequencies(counts + _SPREAD / (k + 1)))
+
+    def bits(self, values: Array) -> Array:
+        """Return about how many bits each tile takes, float64, shape (tiles,).
+
+        Args:
+            values: Coefficients, int64, shape (tiles, k).
+        """
+        ends = _ends(values)
+        written = np.arange(values.shape[1]) < ends[:, None]
+        places = self._offsets[:-1] + np.clip(values, -self.largest, self.largest) + self.largest
+        of_values = -np.log2(self.frequencies / TOTAL)
+        return np.where(written, of_values[places], 0.0).sum(axis=1) - np.log2(self.ends[ends] / TOTAL)
+
+    def write(self, values: Array) -> bytes:
+        """Return a few tiles as bytes.
+
+        Args:
+            values: Coefficients, int64, shape (tiles, k).
+        """
+        ends = _ends(values)
+        state = 0
+        rows = np.clip(values, -self.largest, self.largest) + self.largest
+        # What is written last is read first.
+        for end, row in zip(reversed(ends.tolist()), reversed(rows.tolist()), strict=True):
+            for column in range(end - 1, -1, -1):
+                starts = self._starts[column]
+                start, frequency = starts[row[column]], starts[row[column] + 1] - starts[row[column]]
+                whole, rest = divmod(state, frequency)
+                state = (whole << _BITS) + start + rest
+            start, frequency = self._end_starts[end], self._end_starts[end + 1] - self._end_starts[end]
+            whole, rest = divmod(state, frequency)
+            state = (whole << _BITS) + start + rest
+        return state.to_bytes((state.bit_length() + 7) // 8, "little")
+
+    def read(self, written: bytes, tiles: int) -> Array:
+        """Return the coefficients that `write` wrote, int64, shape (tiles, k).
+
+        Raises:
+            ValueError: It is something else.
+        """
+        values = np.zeros((tiles, len(self.largest)), dtype=np.int64)
+        state = int.from_bytes(written, "little")
+        middle = self.largest.tolist()
+        for tile in range(tiles):
+            state, end = _next(state, self._end_starts)
+            for column in range(end):
+                state, symbol = _next(state, self._starts[column])
+                values[tile, column] = symbol - middle[column]
+        if state:
+            raise ValueError("more was written than that")
+        return values
+
+    @cached_property
+    def _offsets(self) -> Array:
+        return np.concatenate([[0], np.cumsum(2 * self.largest + 1)]).astype(np.int64)
+
+    @cached_property
+    def _starts(self) -> list[list[int]]:
+        """For each coefficient the frequencies before each of its symbols, and M."""
+        return [_cumulative(part) for part in _parts(self.frequencies, self._offsets)]
+
+    @cached_property
+    def _end_starts(self) -> list[int]:
+        return _cumulative(self.ends)
+
+
+def _next(state: int, starts: Sequence[int]) -> tuple[int, int]:
+    """Return the state before the symbol on top was written, and the symbol."""
+    rest = state & _MASK
+    symbol = bisect_right(starts, rest) - 1
+    start = starts[symbol]
+    return (starts[symbol + 1] - start) * (state >> _BITS) + rest - start, symbol
+
+
+def _parts(frequencies: Array, offsets: Array) -> Iterator[Array]:
+    return (frequencies[offsets[i] : offsets[i + 1]] for i in range(len(offsets) - 1))
+
+
+def _cumulative(frequencies: Array) -> list[int]:
+    return [0, *np.cumsum(frequencies).tolist()]
+
+
+def _ends(values: Array) -> Array:
+    """Return how many coefficients of each tile come before the last zeros, int64, shape (tiles,)."""
+    places = np.arange(1, values.shape[1] + 1)
+    return np.where(values != 0, places, 0).max(axis=1, initial=0)
+
+
+def _to_frequencies(weights: Array) -> Array:
+    """Return whole frequencies of at least 1 that add up to `TOTAL`, int64, as close to these weights as can be."""
+    room = TOTAL - len(weights)
+    frequencies = 1 + np.floor(weights / weights.sum() * room).astype(np.int64)
+    frequencies[int(frequencies.argmax())] += TOTAL - int(frequencies.sum())
+    return frequencies
