@@ -37,11 +37,13 @@ from nshot.evaluation.by_label import LabelScore, by_label, confusions
 from nshot.evaluation.comparison import independent_difference, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, estimate
 from nshot.metrics import Array, Metric
+from nshot.study.answers import numbers_record
 from nshot.study.watch import Pace, Unwatched, Watch
 
 if TYPE_CHECKING:
     from nshot.data.reading import Source
 
+_READ = frozenset({TaskKind.CLASSIFY, TaskKind.GENERATE, TaskKind.REGRESS, TaskKind.DETECT, TaskKind.CLUSTER})
 _MOST_CONFUSIONS = 20
 _MOST_NAMED = 6
 
@@ -87,7 +89,8 @@ def evaluate(
 
     Near-duplicates, and rows of one ``group``, count as one observation in the intervals. Rows without a label are left
     out; rows whose label a model does not know count as wrong. Rows are answered in batches. Where answers are written,
-    an input that has several is answered once, and all of them are accepted.
+    an input that has several is answered once, and all of them are accepted. Where numbers are predicted, the label
+    column holds the true ones; to detect it says which rows are anomalies; groups are held against the true ones.
 
     Args:
         model: A fitted model, or the folder of a saved one.
@@ -182,7 +185,7 @@ class _Rows:
     Attributes:
         sources: For each model the rows as it reads them.
         positions: Shape (n,), which of them are answered: all, or of rows with the same input the first.
-        targets: Their n labels, or the texts that are accepted.
+        targets: Their n targets (`Dataset.targets`).
         groups: Shape (n,), which rows belong together.
         task: With every label that a model or a row has.
     """
@@ -209,20 +212,21 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
         raise OptionError(f"The models do different things ({', '.join(sorted(kinds))}): they cannot be compared.")
     reading = _reading(options, first_task)
     abouts = [entrant.model.about for entrant in models]
-    sources = [read(data, reading, trained=Trained(abouts[0].text_columns, abouts[0].label_column))]
+    columns = models[0].model.row_columns
+    sources = [read(data, reading, trained=Trained(abouts[0].text_columns, abouts[0].label_column, columns))]
+    _require_targets(sources[0], first_task)
     groups = gather(sources[0], None).groups
-    for about in abouts[1:]:
-        first = sources[0]
+    for entrant in models[1:]:
+        first, about, columns = sources[0], entrant.model.about, entrant.model.row_columns
         if options.label is None and about.label_column in set(first.columns) - {first.label_column}:
             raise OptionError(
                 f"The models were fitted on different columns of labels, and {first.name} has both: "
                 f"'{first.label_column}' and '{about.label_column}'. Name the right one: --label COLUMN."
             )
         same = reading.model_copy(update={"label": first.label_column})
-        own = (
-            read(data, same, trained=Trained(about.text_columns)) if about.text_columns and not options.text else first
-        )
-        if own.text_columns == first.text_columns:
+        reads_own = bool(columns or about.text_columns) and not options.text
+        own = read(data, same, trained=Trained(about.text_columns, columns=columns)) if reads_own else first
+        if (own.text_columns, own.row_columns) == (first.text_columns, first.row_columns):
             own = first
         else:
             groups = merged(groups, gather(own, None).groups)
@@ -231,6 +235,8 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
     if first_task.kind == TaskKind.GENERATE:
         positions = _first_of_each_input(sources[0].dataset.examples)
         return _Rows(sources, positions, [targets[at] for at in positions], groups[positions], first_task)
+    if first_task.kind != TaskKind.CLASSIFY:
+        return _Rows(sources, np.arange(len(targets)), targets, groups, first_task)
     known = {label for entrant in models for label in entrant.model.task.labels}
     _require_known(sources[0], targets, known, models)
     task = Task(first_task.kind, tuple(sorted({*known, *targets})), metric=first_task.metric)
@@ -240,9 +246,24 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
 def _reading(options: EvaluateOptions, task: Task) -> ReadOptions:
     """Return how to read the data: as what the models do, whatever it looks like."""
     reading = part_of(ReadOptions, options)
-    if task.kind == TaskKind.GENERATE:
-        return reading.model_copy(update={"task": "generate"})
-    return reading.model_copy(update={"task": "classify"}) if task.kind == TaskKind.CLASSIFY else reading
+    return reading.model_copy(update={"task": task.kind.value}) if task.kind in _READ else reading
+
+
+def _require_targets(source: Source, task: Task) -> None:
+    """Refuse data in which nothing says what is true.
+
+    Raises:
+        DataError: There is nothing to hold the answers against.
+    """
+    if not len(source.dataset):
+        what = {
+            TaskKind.DETECT: "which rows are anomalies",
+            TaskKind.CLUSTER: "which group each row truly belongs to",
+        }.get(task.kind, "the true answers")
+        raise DataError(
+            f"No column of {source.name} says {what}, so there is nothing to hold the answers against. "
+            f"Found: {listed(source.columns)}. Name the column: --label COLUMN."
+        )
 
 
 def _first_of_each_input(examples: Sequence[Any]) -> NDArray[np.int64]:
@@ -280,6 +301,7 @@ class _Judged:
         codes: Shape (n, 2), index of the true and of the given label; None where answers are no labels.
         statistics: By metric, shape (n, m).
         left_out: Metrics that it cannot be judged by, and why.
+        within: Of predicted numbers, how far off they are at most.
     """
 
     entrant: _Entrant
@@ -287,6 +309,7 @@ class _Judged:
     codes: NDArray[np.int64] | None
     statistics: Mapping[str, Array]
     left_out: Mapping[str, str]
+    within: Sequence[Mapping[str, Any]] = ()
 
 
 def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metric, bool], pace: Pace) -> _Judged:
@@ -297,13 +320,14 @@ def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metr
     """
     model, n = entrant.model, len(rows.targets)
     examples = Selection(source.dataset.examples, rows.positions.tolist())
-    is_written = rows.task.kind == TaskKind.GENERATE
-    coded = None if is_written else metrics.get("macro_f1").statistics
+    coded = metrics.get("macro_f1").statistics if rows.task.kind == TaskKind.CLASSIFY else None
+    # Groups are names that mean something only beside each other.
+    at_once = n if rows.task.kind == TaskKind.CLUSTER else model.rows_at_once
     # Several metrics are read from the same statistics: each is computed and kept once.
     parts: dict[Callable[..., Array], list[Array]] = {}
     left_out: dict[str, str] = {}
-    for start in range(0, n, model.rows_at_once):
-        stop = min(start + model.rows_at_once, n)
+    for start in range(0, n, at_once):
+        stop = min(start + at_once, n)
         targets = rows.targets[start:stop]
         try:
             answer, refusal = _answer(model, examples[start:stop], targets, rows.task, wanted)
@@ -326,7 +350,11 @@ def _judged(entrant: _Entrant, source: Source, rows: _Rows, wanted: Mapping[Metr
     whole = {function: np.concatenate(found) for function, found in parts.items()}
     statistics = {metric.name: whole[metric.statistics] for metric in wanted if metric.name not in left_out}
     codes = whole[coded].astype(np.int64) if coded else None
-    return _Judged(entrant, source, codes, statistics, left_out)
+    within: Sequence[Mapping[str, Any]] = ()
+    if rows.task.kind == TaskKind.REGRESS and "r2" in statistics:
+        pairs = statistics["r2"]
+        within = numbers_record(rows.positions, pairs[:, 0], pairs[:, 1])["within"]
+    return _Judged(entrant, source, codes, statistics, left_out, within)
 
 
 def _answer(
@@ -384,12 +412,17 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
     names = [entry.entrant.name for entry in judged]
     record: dict[str, Any] = {
         "schema": 1,
+        "task": rows.task.kind.value,
         "data": source.name,
         "n": len(rows.targets),
         "rows": len(source.dataset),
         "independent": len(np.unique(rows.groups)),
         "unlabelled": len(source.unlabelled),
-        "columns": {"text": list(source.text_columns), "label": source.label_column},
+        "columns": {
+            "text": list(source.text_columns),
+            "row": [column.name for column in source.row_columns],
+            "label": source.label_column,
+        },
         "metric": deciding,
         "metrics": _scores_record(scores[-1]),
         "models": [_model_record(entry, own, rows) for entry, own in zip(judged, scores, strict=True)],
@@ -430,6 +463,7 @@ def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) 
         "promise": None if trained_on else _promise_record(model.about.score, scores),
         "unknown_labels": dict(unknown.most_common()),
         "absent_labels": sorted(known - occurring),
+        "within": list(judged.within),
         **_labels_record(judged.codes, rows),
     }
 

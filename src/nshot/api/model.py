@@ -23,9 +23,9 @@ from nshot.core import (
     NshotError,
     Prediction,
     Predictor,
-    Task,
     Selection,
     Tabular,
+    Task,
     TaskKind,
     UnsupportedError,
     Writer,
@@ -121,8 +121,8 @@ class Model:
         told = self.told_anomalies(self.answer(examples))
         if told is None:
             raise NshotError(
-                f"{self.method} has scores, and no threshold that tells anomalies from the rest. A comparison chooses one "
-                "by what a miss and a false alarm cost: nshot compare DATA --task detect."
+                f"{self.method} has scores, and no threshold that tells anomalies from the rest. A comparison chooses "
+                "one by what a miss and a false alarm cost: nshot compare DATA --task detect."
             )
         return told
 

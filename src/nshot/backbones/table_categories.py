@@ -26,7 +26,7 @@ class Category(Spec):
 
     The scale makes the variances of the features add up to one, so that the column weighs as much as one of numbers:
     ``1 / sqrt(1 - sum_v p_v^2)`` with the shares p of its values; where nearly all rows have the same value it stops
-    where rows with different ones are ten apart. A value that was never seen has no feature: all of them are 0.
+    where rows with different ones are 30 apart. A value that was never seen has no feature: all of them are 0.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Category(Spec):
             values=tuple(value for value, _ in frequent),
             rare=rest > 0,
             missing=words.null_count > 0,
-            scale=rounded(scale),
+            scale=rounded(scale, scale),
         )
 
     def write(self, cells: Cells, features: NDArray[np.float32]) -> None:

@@ -71,8 +71,8 @@ class Dates(Spec):
             return None
         return cls(
             name=name,
-            centre=rounded(centre),
-            scale=rounded(scale) if varies else 1.0,
+            centre=rounded(centre, scale) if varies else float(round(centre)),
+            scale=rounded(scale, scale) if varies else 1.0,
             days=varies,
             cycles=cycles,
             missing=has_missing,

@@ -56,7 +56,7 @@ class Texts(Spec):
         if variance <= _SAME:
             return None
         has_missing = cells.words(name).null_count > 0
-        return cls(name=name, width=encoder.width, scale=rounded(variance**-0.5), missing=has_missing)
+        return cls(name=name, width=encoder.width, scale=rounded(variance**-0.5, variance**-0.5), missing=has_missing)
 
     def write(self, cells: Cells, features: NDArray[np.float32], encoder: TextColumnEncoder) -> None:
         """Write the features of n rows, shape (n, number of features)."""

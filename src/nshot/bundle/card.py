@@ -87,7 +87,7 @@ def export_card(
         backbones: What the model was before.
         files: What is in the folder.
     """
-    records = [BackboneRecord(**ref.as_json(), licence=about.licences.get(ref.id)) for ref in backbones]
+    records = [BackboneRecord.of(ref, about.licences.get(ref.id)) for ref in backbones]
     began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
     lines = [
         *_hub_facts(files, records),

@@ -130,9 +130,14 @@ class BackboneRecord(Spec):
     licence: str | None = None
     """Licence of the pre-trained model, where it is known."""
 
+    @classmethod
+    def of(cls, ref: BackboneRef, licence: str | None) -> Self:
+        """Return the record of `ref`, without what it has learnt: that stands in the settings, and has the hash."""
+        return cls(id=ref.id, revision=ref.revision, sha256=ref.sha256, licence=licence)
+
     @property
     def ref(self) -> BackboneRef:
-        """Return the reference to open."""
+        """Return the reference, equal to the one that is opened."""
         return BackboneRef(self.id, self.revision, self.sha256)
 
 

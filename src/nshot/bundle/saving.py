@@ -169,7 +169,7 @@ def _manifest(method: Method, task: Task, state: State, about: BundleInfo, folde
                 ),
                 "task": TaskRecord.of(task),
                 "backbones": tuple(
-                    BackboneRecord(**ref.as_json(), licence=about.licences.get(ref.id))
+                    BackboneRecord.of(ref, about.licences.get(ref.id))
                     for ref in sorted(set(references(state.settings)), key=repr)
                 ),
                 "packages": _packages(),
@@ -207,7 +207,7 @@ def _refuse_unless_it_comes_back(name: str, text: str, manifest: Manifest) -> No
 def references(settings: Any) -> Iterator[BackboneRef]:
     """Find the backbones by the form of their records: a method may use two, or wrap a method that uses one."""
     if isinstance(settings, Mapping):
-        if set(settings) == {"id", "revision", "sha256"}:
+        if set(settings) - {"learnt"} == {"id", "revision", "sha256"}:
             yield BackboneRef.from_json(settings)
         else:
             for value in settings.values():

@@ -11,7 +11,6 @@ import click
 from nshot import api, bundle
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
-from nshot.core import TaskKind
 
 _EPILOG = """\b
 Examples:
@@ -30,7 +29,7 @@ A training that was stopped (Ctrl-C, a crash, kill -9) goes on where it was when
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the model.")
 @everywhere
 def command(data: str, out: Path, as_json: bool, quiet: bool, **values: Any) -> None:
-    """Adapt one model to all labelled rows of DATA by one method, and save it. It comes without a score."""
+    """Adapt one model to the rows of DATA by one method, and save it. It comes without a score."""
     from nshot.training.distributed import is_main_process
 
     # A plain `kill` then ends the same way as Ctrl-C: what is worth keeping stays.
@@ -68,11 +67,12 @@ def _record(model: api.Model, out: Path) -> dict[str, Any]:
 
 
 def _tell(model: api.Model, out: Path) -> None:
-    from nshot.report import training
+    from nshot.report import training, wording
 
     took = f" in {model.course.seconds:.1f} s" if model.course else ""
-    unit = "answers" if model.task.kind == TaskKind.GENERATE else "labels"
-    click.echo(f"{model.method} fitted on {model.about.model_n_labels:,} {unit}{took}: {out}")
+    n = model.about.model_n_labels
+    learnt = f"on {n:,} {wording.counted(model.task.kind, n)}" if n else "without labels"
+    click.echo(f"{model.method} fitted {learnt}{took}: {out}")
     record = model.training_record()
     if record is not None:
         for said in training.sentences(record):
@@ -80,7 +80,7 @@ def _tell(model: api.Model, out: Path) -> None:
         click.echo(f"How it went: {out / bundle.TRAINING}")
     if model.course and model.course.agreement:
         click.echo(model.course.agreement.sentence())
-    click.echo(f"Try it: nshot predict {out} -")
+    click.echo(f"Try it: nshot predict {out} {'new.csv' if model.about.row_columns else '-'}")
 
 
 def _peak_memory() -> int:

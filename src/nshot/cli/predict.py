@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from nshot.api import Model
     from nshot.data.reading import InputBatch
 
+_OF_TRAINING = (
+    "label",
+    "task",
+    "instruction",
+    "group",
+    "time",
+    "labels",
+    "columns",
+    "anomalies",
+    "normal",
+)
+"""What was settled when the model was fitted."""
+
 _EPILOG = """\b
 Examples:
   nshot predict tickets.nshot/model new.csv --out answers.csv
@@ -37,14 +50,14 @@ Examples:
 @click.option("--all", "every_label", is_flag=True, help="Also write the probability of every label.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads; all cores unless given.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@flags(ReadOptions, RemoteOptions, without=("label", "task", "instruction", "group", "time", "labels"))
+@flags(ReadOptions, RemoteOptions, without=_OF_TRAINING)
 def command(
     model: Path, data: str, out: Path | None, every_label: bool, threads: int | None, quiet: bool, **values: Any
 ) -> None:
     """Answer the examples in DATA (a table, or - for standard input: one text per line) with MODEL.
 
-    Writes the columns of the input with the prediction and its probability added; of a model that writes, with the
-    text and whether it ended by itself.
+    Writes the columns of the input with the answer added: the prediction and its probability; a predicted number; the
+    anomaly score, and whether it tells an anomaly; the group; or the text, and whether it ended by itself.
     """
     from nshot import api
     from nshot.backbones import FEW_COMPILED_PRODUCTS
@@ -60,7 +73,13 @@ def command(
     reading = ReadOptions.parse(options)
     if writes:
         reading = reading.model_copy(update={"task": "generate"})
-    stream = stream_inputs(data, loaded.about.text_columns, reading, batch_rows=loaded.rows_at_once)
+    stream = stream_inputs(
+        data,
+        loaded.about.text_columns,
+        reading,
+        row_columns=loaded.row_columns,
+        batch_rows=loaded.rows_at_once,
+    )
     done = 0
     try:
         with writing(out, stream, keeps_unfinished=writes) as writer:
@@ -88,6 +107,13 @@ def _answers(model: Model, batch: InputBatch, *, every_label: bool) -> dict[str,
     if answer.texts is not None:
         written: dict[str, Any] = {"prediction": list(answer.texts)}
         return written if answer.stopped is None else {**written, "stopped": list(answer.stopped)}
+    if answer.values is not None:
+        return {"prediction": answer.values.tolist()}
+    if answer.scores is not None:
+        told = model.told_anomalies(answer)
+        return {"score": answer.scores.tolist(), **({} if told is None else {"anomaly": told})}
+    if model.task.kind is TaskKind.CLUSTER:
+        return {"group": list(answer.labels or ())}
     answers: dict[str, Any] = {"prediction": list(answer.labels or ())}
     if answer.probabilities is not None:
         answers["probability"] = answer.probabilities.max(axis=1)

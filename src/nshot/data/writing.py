@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _DIGITS = 6
+_SMALL = 1e-3
 
 
 class PredictionWriter(Protocol):
@@ -127,7 +128,10 @@ def _named(answers: Mapping[str, Sequence[Any]], columns: Sequence[str]) -> dict
 
 
 def _plain(value: Any) -> Any:
-    return round(value, _DIGITS) if isinstance(value, float) else value
+    """Return a number with six decimals, or six digits where it is so small that these would be lost; others as is."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{_DIGITS}g}") if abs(value) < _SMALL else round(value, _DIGITS)
 
 
 def _values(column: Any) -> list[Any]:

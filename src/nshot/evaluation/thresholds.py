@@ -9,14 +9,16 @@ pooled by their rank: the share of rows of their own fold that score lower. The 
 handed over as the median of the scores that the folds have there. (Ranks within the pool would be wrong: a detector
 knows the rows it has learnt from, and finds them less strange than new ones.)
 
-**How sure.** The least of many costs is lower than what the choice will really cost. In resamples of the rows (of
-their groups) the choice is made anew; by how much it then looks cheaper there than it is on all rows is added back
-(Efron 1983, Estimating the Error Rate of a Prediction Rule, section 7). Intervals are percentiles of the resampled
-figures at the threshold that was chosen, moved likewise.
+**How sure.** The least of many costs is lower than what the choice will really cost. So the choice is made anew in
+resamples of the rows (of their groups), and recall and false alarms are those of the rows left out of each, as
+Tsamardinos, Greasidou and Borboudakis 2018, Bootstrapping the out-of-sample predictions, do for scores. Their intervals
+are those of shares of as many groups as there are; the interval of the cost, a weighted sum of both, is put together
+from them (Zou and Donner 2008, Construction of confidence limits about effect measures, equations 4 and 5).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,23 +27,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from nshot import metrics
 from nshot.core import DataError, Interval
+from nshot.evaluation.intervals import score_interval
 from nshot.metrics import Array
 from nshot.spec import Spec
 
 ROWS = 1_000
-"""Costs are told for so many rows."""
-_RESAMPLES = 500
+"""Costs and alarms are told for so many rows."""
+_RESAMPLES = 200
+_AT_ONCE = 50
 
 
 class CostOptions(Spec):
     """What mistakes of a detection cost."""
 
     cost_of_miss: float | None = Field(default=None, gt=0)
-    """What an anomaly costs that nobody is told of, beside --cost-of-false-alarm: chooses the score from which on a row
-    is called an anomaly."""
+    """What an anomaly costs that raises no alarm, beside --cost-of-false-alarm: chooses the score above which a row is
+    called an anomaly."""
     cost_of_false_alarm: float = Field(default=1.0, gt=0)
-    """What an alarm costs about a normal row."""
+    """What an alarm about a normal row costs."""
     anomaly_share: float | None = Field(default=None, gt=0, lt=1)
     """The share of anomalies where the model is going to be used, such as 0.001; that of the data unless given."""
 
@@ -51,13 +56,11 @@ class Scored:
     """Rows that one fit scored and had not seen.
 
     Attributes:
-        rows: Which rows, int64, shape (n,).
-        scores: Their scores, shape (n,), float64.
-        anomalous: Which of them are anomalies, bool, shape (n,).
+        scores: Shape (n,), float64.
+        anomalous: Which of the rows are anomalies, bool, shape (n,).
         groups: Which rows belong together, int64, shape (n,).
     """
 
-    rows: NDArray[np.int64]
     scores: Array
     anomalous: NDArray[np.bool_]
     groups: NDArray[np.int64]
@@ -69,6 +72,11 @@ class Figure:
 
     value: float
     interval: Interval
+
+    def times(self, factor: float) -> Figure:
+        """Return the number in another unit."""
+        ends = self.interval.low * factor, self.interval.high * factor
+        return Figure(self.value * factor, Interval(*ends, self.interval.level))
 
     def as_json(self) -> dict[str, Any]:
         """Return the number with both ends of its interval, for a record."""
@@ -109,7 +117,7 @@ class Threshold:
             "false_alarm_rate": self.false_alarms.as_json(),
             "alarms_per_1000_rows": self.alarms.as_json(),
             "cost_per_1000_rows_without_alarms": round(self.cost_without, 6),
-            "anomaly_share": self.share,
+            "anomaly_share": round(self.share, 6),
             "cost_of_miss": self.costs[0],
             "cost_of_false_alarm": self.costs[1],
         }
@@ -120,48 +128,41 @@ def is_above(scores: Array, threshold: float) -> NDArray[np.bool_]:
     return np.asarray(np.asarray(scores, dtype=np.float64) > threshold)
 
 
-def choose(folds: Sequence[Scored], options: CostOptions, *, seed: int = 0, level: float = 0.95) -> Threshold | None:
+def choose(folds: Sequence[Scored], options: CostOptions, *, seed: int = 0) -> Threshold | None:
     """Return the threshold with the least expected cost, or None where `options` name no cost of a miss.
 
     Args:
         folds: What each fit scored; a hold-out has one of them.
         options: The costs, and the share of anomalies to reckon with.
         seed: Of the resampling.
-        level: Coverage of the intervals.
 
     Raises:
-        DataError: There is no anomaly among the rows, or no normal row.
+        DataError: Fewer than two groups of the rows have an anomaly, or a normal row.
     """
     if options.cost_of_miss is None:
         return None
-    anomalous = np.concatenate([fold.anomalous for fold in folds])
-    if anomalous.all() or not anomalous.any():
-        raise DataError(
-            f"A threshold needs anomalies and normal rows to be tested on; of the {len(anomalous):,} tested rows "
-            f"{int(anomalous.sum()):,} are anomalies. Label some, or leave out --cost-of-miss."
-        )
-    share = float(anomalous.mean()) if options.anomaly_share is None else options.anomaly_share
     ranked = _Ranked.of(folds)
+    anomalies, normals = (len(np.unique(ranked.group[kind])) for kind in (ranked.anomalous, ~ranked.anomalous))
+    if min(anomalies, normals) < 2:
+        raise DataError(
+            f"A threshold needs two anomalies and two normal rows or more to be tested on; found {anomalies:,} and "
+            f"{normals:,}. Label some, or leave out --cost-of-miss."
+        )
+    measured = float(ranked.anomalous.mean())
+    share = measured if options.anomaly_share is None else options.anomaly_share
     costs = share * options.cost_of_miss, (1 - share) * options.cost_of_false_alarm
-    chosen = int(ranked.figures(np.ones((1, ranked.n_groups)), costs).cost[0].argmin())
-    figures = ranked.figures(_resamples(ranked, seed), costs)
-    whole = ranked.figures(np.ones((1, ranked.n_groups)), costs)
-    again = figures.cost.argmin(axis=1)
-    turns = np.arange(len(again))
-
-    def figure(resampled: Array, measured: Array, highest: float) -> Figure:
-        moved = float((measured[0, again] - resampled[turns, again]).mean())
-        low, high = np.quantile(resampled[:, chosen], [(1 - level) / 2, (1 + level) / 2]) + moved
-        value = float(measured[0, chosen]) + moved
-        low, value, high = (float(np.clip(end, 0.0, highest)) for end in (low, value, high))
-        return Figure(value, Interval(min(low, value), max(high, value), level))
-
+    level = float(ranked.levels[ranked.cheapest(np.ones((1, ranked.n_groups)), costs)[0]])
+    left_out = _of_rows_left_out(ranked, costs, seed)
+    recall, false_alarms = (_share(one.share, n) for one, n in zip(left_out, (anomalies, normals), strict=True))
+    missed = Figure(1 - recall.value, Interval(1 - recall.interval.high, 1 - recall.interval.low))
+    # Where the threshold ends up is chance too. It moves both shares, and the cost hardly: there they make up.
+    shown = [_share(one.share, n, one.by_choice) for one, n in zip(left_out, (anomalies, normals), strict=True)]
     return Threshold(
-        threshold=_score_at(folds, float(ranked.levels[chosen])),
-        cost=figure(figures.cost * ROWS, whole.cost * ROWS, np.inf),
-        recall=figure(figures.recall, whole.recall, 1.0),
-        false_alarms=figure(figures.false_alarms, whole.false_alarms, 1.0),
-        alarms=figure(figures.alarms(share) * ROWS, whole.alarms(share) * ROWS, ROWS),
+        threshold=_score_at(folds, level),
+        cost=_sum(missed.times(costs[0]), false_alarms.times(costs[1])).times(ROWS),
+        recall=shown[0],
+        false_alarms=shown[1],
+        alarms=_sum(recall.times(share), false_alarms.times(1 - share)).times(ROWS),
         cost_without=costs[0] * ROWS,
         share=share,
         costs=(options.cost_of_miss, options.cost_of_false_alarm),
@@ -169,53 +170,100 @@ def choose(folds: Sequence[Scored], options: CostOptions, *, seed: int = 0, leve
 
 
 @dataclass(frozen=True)
-class _Figures:
-    """For b resamples and every level: shape (b, levels)."""
-
-    recall: Array
-    false_alarms: Array
-    cost: Array
-
-    def alarms(self, share: float) -> Array:
-        return share * self.recall + (1 - share) * self.false_alarms
-
-
-@dataclass(frozen=True)
 class _Ranked:
-    """Rows of all folds by their rank.
+    """Rows of all folds by their rank, ascending.
 
     Attributes:
         levels: The different ranks, ascending, and before them one that all rows are above, shape (levels,).
-        anomalies: Of each group, how many anomalies have each rank, shape (groups, levels - 1).
-        normals: The same of normal rows.
+        ends: How many rows have up to each of these ranks, shape (levels,).
+        anomalous: Shape (rows,).
+        group: From 0 up, shape (rows,).
+        n_groups: Number of groups.
     """
 
     levels: Array
-    anomalies: Array
-    normals: Array
-
-    @property
-    def n_groups(self) -> int:
-        return len(self.anomalies)
+    ends: NDArray[np.int64]
+    anomalous: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    n_groups: int
 
     @classmethod
     def of(cls, folds: Sequence[Scored]) -> _Ranked:
         ranks = np.concatenate([_ranks(fold.scores) for fold in folds])
-        anomalous = np.concatenate([fold.anomalous for fold in folds])
-        levels, level = np.unique(ranks, return_inverse=True)
+        order = np.argsort(ranks, kind="stable")
+        levels, counts = np.unique(ranks, return_counts=True)
         names, group = np.unique(np.concatenate([fold.groups for fold in folds]), return_inverse=True)
-        shape = len(names), len(levels)
-        cells = group * shape[1] + level
-        counted = [
-            np.bincount(cells[kind], minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-            for kind in (anomalous, ~anomalous)
-        ]
-        return cls(np.concatenate([[-1.0], levels]), *counted)
+        anomalous = np.concatenate([fold.anomalous for fold in folds])
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        return cls(np.concatenate([[-1.0], levels]), ends, anomalous[order], group[order], len(names))
 
-    def figures(self, weights: Array, costs: tuple[float, float]) -> _Figures:
-        """Return what happens above each level, groups counted `weights` times, shape (b, groups)."""
-        recall, false_alarms = (_share_above(weights @ counted) for counted in (self.anomalies, self.normals))
-        return _Figures(recall, false_alarms, costs[0] * (1 - recall) + costs[1] * false_alarms)
+    def cheapest(self, counts: Array, costs: tuple[float, float]) -> NDArray[np.int64]:
+        """Return the level with the least expected cost, groups counted `counts` times, shape (b, groups)."""
+        recall, false_alarms = self.shares_above(counts)
+        return np.asarray((costs[0] * (1 - recall) + costs[1] * false_alarms).argmin(axis=1))
+
+    def shares_above(self, counts: Array) -> tuple[Array, Array]:
+        """Return the shares of the anomalies and of the normal rows above each level, shape (b, levels)."""
+        weights = counts[:, self.group]
+        return self._share_above(weights * self.anomalous), self._share_above(weights * ~self.anomalous)
+
+    def _share_above(self, weights: Array) -> Array:
+        up_to = np.cumsum(np.hstack([np.zeros((len(weights), 1)), weights]), axis=1)
+        total = up_to[:, -1:]
+        # Of no weight at all there is no share; such a resample is never asked for one.
+        return np.asarray((total - up_to[:, self.ends]) / np.where(total > 0, total, 1.0))
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """The share of rows above the threshold among those that had no part in its choice.
+
+    Attributes:
+        share: Of all resamples together.
+        by_choice: Variance of the share by where the choice falls.
+    """
+
+    share: float
+    by_choice: float
+
+
+def _of_rows_left_out(ranked: _Ranked, costs: tuple[float, float], seed: int) -> tuple[_LeftOut, _LeftOut]:
+    """Return how many anomalies and how many normal rows raise an alarm, of those that had no part in the choice."""
+    rng, n = np.random.default_rng([seed, 3]), ranked.n_groups
+    of_group = [np.bincount(ranked.group[kind], minlength=n) for kind in (ranked.anomalous, ~ranked.anomalous)]
+    of_all = ranked.shares_above(np.ones((1, n)))
+    above, rows, chosen = np.zeros(2), np.zeros(2), []
+    for _ in range(_RESAMPLES // _AT_ONCE):
+        counts = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(_AT_ONCE)]).astype(float)
+        # A choice needs rows of both kinds.
+        counts = counts[[all(draw @ rows_of > 0 for rows_of in of_group) for draw in counts]]
+        level = ranked.cheapest(counts, costs)
+        chosen.append(level)
+        left_out = (counts == 0).astype(float)
+        shares = ranked.shares_above(left_out)
+        for kind, rows_of in enumerate(of_group):
+            size = left_out @ rows_of
+            above[kind] += float((shares[kind][np.arange(len(level)), level] * size).sum())
+            rows[kind] += float(size.sum())
+    found = above / np.maximum(rows, 1.0)
+    levels = np.concatenate(chosen)
+    one, other = (_LeftOut(float(found[kind]), float(np.var(of_all[kind][0, levels]))) for kind in (0, 1))
+    return one, other
+
+
+def _share(share: float, groups: int, more_variance: float = 0.0) -> Figure:
+    """Return a share of so many groups with its interval."""
+    variance = share * (1 - share) / groups + more_variance
+    interval = score_interval(share, variance, groups - 1, metric=metrics.get("auroc"), mistake=1 / groups)
+    return Figure(share, interval or Interval(0.0, 1.0))
+
+
+def _sum(one: Figure, other: Figure) -> Figure:
+    """Return the sum of two numbers that are estimated apart from each other."""
+    value = one.value + other.value
+    below = math.hypot(one.value - one.interval.low, other.value - other.interval.low)
+    above = math.hypot(one.interval.high - one.value, other.interval.high - other.value)
+    return Figure(value, Interval(max(0.0, value - below), value + above))
 
 
 def _ranks(scores: Array) -> Array:
@@ -223,27 +271,6 @@ def _ranks(scores: Array) -> Array:
     ordered = np.sort(scores)
     below, up_to = np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
     return np.asarray((below + up_to) / (2.0 * len(scores)))
-
-
-def _share_above(counts: Array) -> Array:
-    """Return the share of rows above no level, the first, and so on, for counts by level, shape (b, levels)."""
-    total = counts.sum(axis=1, keepdims=True)
-    up_to = np.cumsum(np.hstack([np.zeros((len(counts), 1)), counts]), axis=1)
-    return np.asarray((total - up_to) / total)
-
-
-def _resamples(ranked: _Ranked, seed: int) -> Array:
-    """Return how often each group is drawn in each resample; one without both kinds of row is drawn anew."""
-    rng, n = np.random.default_rng([seed, 3]), ranked.n_groups
-    has_anomaly, has_normal = ranked.anomalies.sum(axis=1) > 0, ranked.normals.sum(axis=1) > 0
-    drawn = np.empty((_RESAMPLES, n))
-    for number in range(_RESAMPLES):
-        while True:
-            counts = np.bincount(rng.integers(n, size=n), minlength=n)
-            if counts[has_anomaly].any() and counts[has_normal].any():
-                break
-        drawn[number] = counts
-    return drawn
 
 
 def _score_at(folds: Sequence[Scored], level: float) -> float:

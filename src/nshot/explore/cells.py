@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +33,23 @@ class Numbers:
     values: Array
     is_date: bool = False
 
-    def shown(self, value: float) -> str:
-        """Return a value as people write it."""
+    @cached_property
+    def digits(self) -> int:
+        """How many digits after the point tell the values apart."""
+        there = self.values[~np.isnan(self.values)]
+        spread = float(there.std()) if len(there) else 0.0
+        whole = bool((there == np.round(there)).all())
+        return 0 if whole or not spread else max(0, 1 - math.floor(math.log10(spread)))
+
+    def shown(self, value: float, further: int = 0) -> str:
+        """Return a value as people write it, to the digits that tell the column's values apart, and some more."""
         if self.is_date:
             return str(np.datetime64(round(value), "D"))
-        if value == round(value) and abs(value) < 1e15:
-            return f"{value:,.0f}"
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        digits = min(12, self.digits + further)
+        rounded = round(value, digits) + 0.0  # no minus before a zero
+        # Four digits may be a year.
+        written = f"{rounded:,.{digits}f}" if abs(rounded) >= 10_000 else f"{rounded:.{digits}f}"
+        return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,11 @@ class _Feature:
         """Say what the group has, and what all rows have."""
         if isinstance(self.column, Numbers) and self.value is None:
             here, all_rows = float(np.median(own)), float(np.median(everybody))
-            if here != all_rows:
-                return f"{self.column.name} {self.column.shown(here)} (all: {self.column.shown(all_rows)})"
-            means = self.column.shown(float(own.mean())), self.column.shown(float(everybody.mean()))
-            return f"{self.column.name} on average {means[0]} (all: {means[1]})"
+            middles = self.column.shown(here), self.column.shown(all_rows)
+            if middles[0] != middles[1]:
+                return f"{self.column.name} {middles[0]} (all: {middles[1]})"
+            own_mean, mean = (self.column.shown(float(values.mean()), further=1) for values in (own, everybody))
+            return f"{self.column.name} on average {own_mean} (all: {mean})"
         is_missing = self.value == ""
         what = f"{self.column.name} is missing in" if is_missing else f"{self.column.name} = {self.value} in"
         return f"{what} {_percent(own.mean())} (all: {_percent(everybody.mean())})"
@@ -159,12 +160,12 @@ def _of_group(features: Sequence[_Feature], ranks: _Ranks, sides: _Sides, most: 
     effects, errors = ranks.effects(sides)
     found: list[Contrast] = []
     columns: set[str] = set()
-    for i in np.argsort(-np.abs(effects), kind="stable"):
+    # Of a column with two values, the one that the group has more often.
+    for i in np.lexsort((-effects, -np.abs(effects).round(6))):
         effect, reach = float(effects[i]), sides.reach * float(errors[i])
         if abs(effect) < _SMALLEST_EFFECT or len(found) == most:
             break
         name = features[i].column.name
-        # Of a column with two values, the one is what the other is not.
         if abs(effect) <= reach or name in columns:
             continue
         columns.add(name)

@@ -8,28 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nshot.core import Progress, silent
+from nshot.training.clustering.algorithms import ALGORITHMS
+from nshot.training.clustering.search import Considered, search
 
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
+__all__ = ["Considered", "Groups", "find_groups"]
 
-@dataclass(frozen=True)
-class Considered:
-    """One way to group the rows that was considered.
-
-    Attributes:
-        algorithm: A name among `nshot methods` of the task ``cluster``.
-        n_groups: How many groups it makes.
-        agreement: Adjusted Rand index of the groups found on overlapping samples, mean over pairs of them.
-        interval: 95 % interval of `agreement`.
-        silhouette: Mean silhouette of the rows searched, -1 to 1.
-    """
-
-    algorithm: str
-    n_groups: int
-    agreement: float
-    interval: tuple[float, float]
-    silhouette: float
+_BLOCK_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -39,10 +26,11 @@ class Groups:
     Attributes:
         labels: Shape (n,), int64: the group of each row, 0 the largest; -1 of a row in none.
         n_groups: How many there are; 0 where there are none.
-        algorithm: What found them.
-        agreement: How stable they are: see `Considered.agreement`.
+        algorithm: What found them; empty where there are none.
+        agreement: How well groups found on one half of the rows agree with those of the other half: adjusted Rand
+            index, 1 for the same groups, 0 for chance; 0 where there are none.
         interval: 95 % interval of `agreement`.
-        considered: Everything that was tried.
+        considered: What else was tried.
         centres: Shape (n_groups, d), float32: the mean of each group.
         confidence: Shape (n,), float64: how surely each row belongs to its group, 0 to 1; 0 of a row in none.
         sampled: How many rows the search used.
@@ -70,7 +58,10 @@ def find_groups(
     most: int = 20,
     progress: Progress = silent,
 ) -> Groups:
-    """Return the groups of these rows.
+    """Return the groups of these rows; see `training.clustering.search` for how they are found.
+
+    Groups are looked for in a sample of at most 4,000 rows; every row is then put into one of them. So memory stays
+    bounded for any number of rows.
 
     Args:
         vectors: Shape (n, d), finite numbers.
@@ -79,33 +70,52 @@ def find_groups(
         n_groups: How many groups; None: found.
         most: The most groups that are considered.
         progress: Where to report.
-    """
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import silhouette_score
 
-    rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.permutation(len(vectors))[:2000])
-    best, considered = None, []
-    for k in range(2, min(most, 8, len(drawn) - 1) + 1) if n_groups is None else [n_groups]:
-        model = KMeans(k, n_init=2, random_state=seed).fit(vectors[drawn])
-        score = float(silhouette_score(vectors[drawn], model.labels_))
-        considered.append(Considered("k_means", k, score, (score, score), score))
-        if best is None or score > best[0]:
-            best = (score, model)
-    score, model = best
-    labels = model.predict(vectors).astype(np.int64)
-    sizes = np.bincount(labels, minlength=len(model.cluster_centers_))
+    Raises:
+        DataError: There are fewer than two rows for each group asked for.
+    """
+    from threadpoolctl import threadpool_limits
+
+    # What is told a number of groups has no say where the algorithm decides on it.
+    names = tuple(name for name, one in ALGORITHMS.items() if n_groups is None or one.sizes_are_groups)
+    with threadpool_limits(threads):
+        found = search(vectors, algorithms=names, size=n_groups, most=most, seed=seed, progress=progress)
+        if found.rule is None or found.chosen is None:
+            return _none(vectors, len(found.rows), found.considered, found.reason)
+        labels, confidence = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
+        sums = np.zeros((found.rule.n_groups, vectors.shape[1]))
+        for start in range(0, len(vectors), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            labels[block], confidence[block] = found.rule.assign(found.space.of(vectors[block]))
+            for group in range(found.rule.n_groups):
+                sums[group] += vectors[block][labels[block] == group].sum(axis=0, dtype=np.float64)
+    sizes = np.bincount(labels[labels >= 0], minlength=found.rule.n_groups)
     order = np.argsort(-sizes, kind="stable")
-    labels = np.argsort(order)[labels]
+    rank = np.append(np.argsort(order), -1)
     return Groups(
-        labels,
-        len(order),
-        "k_means",
-        score,
-        (score, score),
-        tuple(considered),
-        model.cluster_centers_[order].astype(np.float32),
-        np.ones(len(vectors)),
-        len(drawn),
-        f"{len(order)} groups.",
+        labels=rank[labels],
+        n_groups=found.rule.n_groups,
+        algorithm=found.chosen.algorithm,
+        agreement=found.chosen.agreement,
+        interval=found.chosen.interval,
+        considered=found.considered,
+        centres=(sums / np.maximum(1, sizes)[:, None])[order].astype(np.float32),
+        confidence=confidence,
+        sampled=len(found.rows),
+        reason=found.reason,
+    )
+
+
+def _none(vectors: Array, sampled: int, considered: tuple[Considered, ...], reason: str) -> Groups:
+    return Groups(
+        labels=np.full(len(vectors), -1, dtype=np.int64),
+        n_groups=0,
+        algorithm="",
+        agreement=0.0,
+        interval=(0.0, 0.0),
+        considered=considered,
+        centres=np.zeros((0, vectors.shape[1]), dtype=np.float32),
+        confidence=np.zeros(len(vectors)),
+        sampled=sampled,
+        reason=reason,
     )

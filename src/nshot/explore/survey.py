@@ -125,7 +125,6 @@ def survey(
     strange = strangeness(near)
     rows = strangest(strange, alike.groups, _STRANGEST)
     why = extremes(cells, rows) if cells is not None else [[] for _ in rows]
-    progress(0, 1, "choosing rows to label")
     to_label = first_to_label(
         vectors,
         labels=groups.labels,
@@ -135,9 +134,7 @@ def survey(
         n=n_label,
         seed=seed,
     )
-    progress(0, 1, "describing groups")
     described = _described(examples, vectors, cells, groups, alike, seed)
-    progress(0, 1, "drawing the map")
     shown = [*rows, *(choice.row for choice in to_label), *(row for group in described for row in group.typical)]
     return Survey(
         groups=groups,

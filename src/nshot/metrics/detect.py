@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nshot.core import DataError, OptionError, Prediction, Task, TaskKind, UnsupportedError, names_anomaly
 from nshot.metrics.metric import Array, Metric
@@ -142,14 +143,14 @@ def recall_at(rate: str) -> Metric:
     def recall(statistics: Array, weights: Array) -> Array:
         anomalies, normals = (levels[:, ::-1] for levels in _levels(statistics, weights))
         nothing = np.zeros((len(anomalies), 1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = np.hstack([nothing, np.cumsum(anomalies, axis=1) / anomalies.sum(axis=1, keepdims=True)])
-            alarms = np.hstack([nothing, np.cumsum(normals, axis=1) / normals.sum(axis=1, keepdims=True)])
-        after = np.argmax(alarms > share + _ROUNDING, axis=1)[:, None]
+        found = np.hstack([nothing, np.cumsum(anomalies, axis=1)])
+        alarms = np.hstack([nothing, np.cumsum(normals, axis=1)])
+        wanted = share * alarms[:, -1:]
+        after = np.argmax(alarms > wanted + _ROUNDING, axis=1)[:, None]
         low, high = (np.take_along_axis(alarms, at, axis=1) for at in (after - 1, after))
         below, above = (np.take_along_axis(found, at, axis=1) for at in (after - 1, after))
-        with np.errstate(invalid="ignore"):
-            return np.asarray((below + (above - below) * (share - low) / (high - low))[:, 0])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(((below + (above - below) * (wanted - low) / (high - low)) / found[:, -1:])[:, 0])
 
     return Metric(
         name=f"{RECALL_AT}:{share:g}",
@@ -159,8 +160,37 @@ def recall_at(rate: str) -> Metric:
         weighted=recall,
         needs="scores",
         ranks=True,
+        leave_one_out=lambda statistics: _recall_without_one(statistics, share),
         effective_rows=_of_the_rarer,
     )
+
+
+def _recall_without_one(statistics: Array, share: float) -> Array:
+    """Return the recall without each row in turn.
+
+    A missing row takes one from the counts of its own level and of all that follow, so that the false-alarm rate is
+    passed at one of two levels only: where it is passed with all rows, or where one alarm more would pass it.
+    """
+    marks, scores = statistics[:, 0] > 0, statistics[:, 1]
+    if marks.sum() < 2 or (~marks).sum() < 2:
+        return np.full(len(scores), np.nan)
+    different, level = np.unique(-scores, return_inverse=True)
+    own = level + 1
+    found, alarms = (
+        np.concatenate([[0.0], np.cumsum(np.bincount(level[kind], minlength=len(different)))])
+        for kind in (marks, ~marks)
+    )
+    wanted = share * (alarms[-1] - ~marks)
+    first = np.searchsorted(alarms, wanted + _ROUNDING, "right")
+    one_more = np.searchsorted(alarms, wanted + 1 + _ROUNDING, "right")
+    after = np.where(~marks & (own <= first), one_more, first)
+
+    def at(counts: Array, where: NDArray[np.intp], kind: NDArray[np.bool_]) -> Array:
+        return np.asarray(counts[where] - (kind & (where >= own)))
+
+    low, high = (at(alarms, where, ~marks) for where in (after - 1, after))
+    below, above = (at(found, where, marks) for where in (after - 1, after))
+    return np.asarray((below + (above - below) * (wanted - low) / (high - low)) / (found[-1] - marks))
 
 
 METRICS = (average_precision, auroc, recall_at("0.01"))

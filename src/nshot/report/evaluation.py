@@ -8,8 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nshot.report import wording
+from nshot.core import TaskKind
+from nshot.report import regression, wording
 from nshot.report.console import say, scores_table, text
+from nshot.report.record import Within
 
 _MOST_LABELS = 6
 _MOST_CONFUSIONS = 4
@@ -33,7 +35,7 @@ def render(record: Mapping[str, Any], console: Console) -> None:
     say(console, rows(record))
     for position, model in enumerate(models):
         letter = f"{'AB'[position]}  " if len(models) > 1 else ""
-        say(console, f"{letter}{model['name']}: {model['method']}, {fitted_on(model)}", "bold")
+        say(console, f"{letter}{model['name']}: {model['method']}, {fitted_on(model, record['task'])}", "bold")
     console.print()
     console.print(_scores(record))
     console.print()
@@ -55,10 +57,12 @@ def rows(record: Mapping[str, Any]) -> str:
     return words
 
 
-def fitted_on(model: Mapping[str, Any]) -> str:
+def fitted_on(model: Mapping[str, Any], task: str) -> str:
     """Return ``fitted on 4,952 labels``."""
-    unit = "label" if model["labels"] else "answer"
-    return f"fitted on {wording.plural(model['n_labels'], unit)}" if model["n_labels"] else f"fitted without {unit}s"
+    n = model["n_labels"]
+    return (
+        f"fitted on {wording.count(n)} {wording.counted(task, n)}" if n else f"fitted without {wording.counted(task)}"
+    )
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
@@ -86,7 +90,10 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     found = [comparison(record)] if "difference" in record else []
     for model in record["models"]:
         found += [words for words in (promise(model, several=len(record["models"]) > 1), absent(model)) if words]
-        lacking = "probabilities" if model["labels"] else "saying how likely a text is,"
+        whose = f"{model['name']}: " if len(record["models"]) > 1 else ""
+        near = regression.how_near([Within(**one) for one in model["within"]])
+        found += [f"{whose}{' '.join(near)}"] if near else []
+        lacking = "saying how likely a text is," if record["task"] == TaskKind.GENERATE else "probabilities"
         refused = {name: reason for name, reason in model["left_out"].items() if not reason.startswith(f"{name} needs")}
         incapable = [name for name in model["left_out"] if name not in refused]
         if incapable:
@@ -101,6 +108,8 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
 def comparison(record: Mapping[str, Any]) -> str:
     """Return which of two models is better and by how much, or that these rows cannot tell."""
     found, smallest = record["difference"][record["metric"]], record["smallest_detectable_difference"]
+    scale = _scale(record, record["metric"])
+    places = _places(found["interval"]) if scale is None else wording.significant(scale)
     right = ""
     if record["only_first_right"] is not None:
         right = (
@@ -111,8 +120,8 @@ def comparison(record: Mapping[str, Any]) -> str:
         record["metric"],
         record["better"],
         [model["name"] for model in record["models"]],
-        _signed(found),
-        "" if smallest is None else wording.score(smallest, _places(found["interval"])),
+        _signed(found, scale),
+        "" if smallest is None else wording.score(smallest, places),
         "rows",
         right,
     )
@@ -125,8 +134,9 @@ def promise(model: Mapping[str, Any], *, several: bool = False) -> str:
         return ""
     here = model["metrics"][made["metric"]]
     difference = made["difference"]
-    places = _places(difference["interval"])
-    by = _signed(difference)
+    scale = made["score"] if wording.in_units(made["metric"]) else None
+    places = _places(difference["interval"]) if scale is None else wording.significant(scale)
+    by = _signed(difference, scale)
     ending = {
         "worse": f"worse than promised ({by}). The rows may differ from those it was fitted on",
         "better": f"better than promised ({by})",
@@ -152,10 +162,10 @@ def _scores(record: Mapping[str, Any]) -> Table:
     models = record["models"]
     table = scores_table(len(models))
     for name in dict.fromkeys(name for model in models for name in model["metrics"]):
-        cells = [_with_interval(model["metrics"].get(name)) for model in models]
+        cells = [_with_interval(model["metrics"].get(name), metric=name) for model in models]
         if len(models) > 1:
             found = record["difference"].get(name)
-            cells.append(_signed(found) if found else _NOTHING)
+            cells.append(_signed(found, _scale(record, name)) if found else _NOTHING)
         style = "bold" if name == record["metric"] else ""
         table.add_row(wording.named_metric(name), *cells, style=style)
     return table
@@ -184,16 +194,32 @@ def _weaknesses(model: Mapping[str, Any], console: Console) -> None:
         say(console, f"Most often mistaken: {', '.join(confused)}.")
 
 
-def _with_interval(found: Mapping[str, Any] | None, places: int | None = None) -> str:
+def _with_interval(found: Mapping[str, Any] | None, places: int | None = None, metric: str = "") -> str:
     if found is None:
         return _NOTHING
+    if places is None:
+        places = wording.significant(found["score"]) if wording.in_units(metric) else _places(found["interval"])
     if found["interval"] is None:
-        return f"{wording.score(found['score'])} (no interval)"
-    return wording.with_interval(found["score"], _pair(found["interval"]), places or _places(found["interval"]))
+        return f"{wording.score(found['score'], places)} (no interval)"
+    return wording.with_interval(found["score"], _pair(found["interval"]), places)
 
 
-def _signed(found: Mapping[str, Any]) -> str:
-    places = _places(found["interval"])
+def _scale(record: Mapping[str, Any], metric: str) -> float | None:
+    """Return a score that says how many digits differences deserve, where that depends on the unit of the target."""
+    if not wording.in_units(metric):
+        return None
+    score: float | None = record["models"][0]["metrics"][metric]["score"]
+    return score
+
+
+def _signed(found: Mapping[str, Any], scale: float | None = None) -> str:
+    """Return a difference with its interval.
+
+    Args:
+        found: The difference.
+        scale: What has three significant digits, as in `_scale`; None: the interval decides.
+    """
+    places = _places(found["interval"]) if scale is None else wording.significant(scale)
     return (
         f"{wording.signed(found['mean'], places)} {wording.signed_interval(_pair(found['interval']), places)}".rstrip()
     )

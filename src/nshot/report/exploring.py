@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+
 from nshot.report import wording
 from nshot.report.console import say, text
 from nshot.report.drawing import Drawing, Scale
@@ -23,6 +25,12 @@ _MOST_SHOWN = 50
 _NOUNS = {"text": "text", "image": "image"}
 _LONGEST = 300
 _TYPICAL_SAID = 2
+_LONGEST_TYPICAL = 100
+_WITHOUT_WORDS = {
+    "image": "see the report for its typical images",
+    "row": "no single column sets it apart",
+    "text": "no word sets it apart",
+}
 
 
 @dataclass(frozen=True)
@@ -230,15 +238,17 @@ def show(record: Mapping[str, Any], console: Console, *, texts: bool = True) -> 
     say(console, f"{record['data']}: {', '.join(facts(record))}")
     console.print()
     say(console, title(record), "bold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for side in ("right", "right", "right", "left"):
+        table.add_column(justify=side, vertical="top")
     for group in record["groups"]:
-        size = f"{group['group']:>3}  {wording.plural(group['size'], 'row')} ({group['share']:.0%})"
-        said = "; ".join(group["words"]) or ("typical rows in the report" if record["modality"] == "image" else "")
-        say(console, f"{size}  {said}" if said else size)
-        for typical in group["typical"][:_TYPICAL_SAID] if texts else ():
-            if typical["example"]:
-                shown = text(typical["example"], console, "dim")
-                shown.truncate(max(20, console.width - 8), overflow="ellipsis")
-                console.print("       ", shown, sep="", soft_wrap=True)
+        said = "; ".join(group["words"]) or _WITHOUT_WORDS[record["modality"]]
+        cell = text(said, console)
+        for typical in group["typical"][:_TYPICAL_SAID] if texts and record["modality"] == "text" else ():
+            cell.append("\n")
+            cell.append_text(text(printable(typical["example"], _LONGEST_TYPICAL), console, "dim"))
+        table.add_row(str(group["group"]), wording.plural(group["size"], "row"), f"{group['share']:.0%}", cell)
+    console.print(table)
     console.print()
     for words in sentences(record):
         say(console, words)

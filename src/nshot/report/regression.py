@@ -9,11 +9,12 @@ from markupsafe import Markup
 from nshot.report import wording
 from nshot.report.drawing import LETTER, Drawing, Scale, nice_range
 from nshot.report.pages import Section, template
-from nshot.report.record import Covered, Record
+from nshot.report.record import Covered, Record, Within
 
 _MOST_WORST = 12
 _TICK_ROOM = 8
 _COVERED = 0.9
+_HOW_MANY = {0.5: "Half of the answers are", _COVERED: "Nine in ten answers are"}
 
 
 def sections(record: Record, *, texts: bool) -> list[Section]:
@@ -41,11 +42,7 @@ def sections(record: Record, *, texts: bool) -> list[Section]:
 def sentences(record: Record) -> list[str]:
     """Return how far off answers are, and whether they are too high or too low on average."""
     found = record.details.regression
-    said = []
-    for one in found.within:
-        if one.error is not None and one.share in {0.5, 0.9}:
-            how_many = "Half of the answers are" if one.share == 0.5 else "Nine in ten answers are"
-            said.append(f"{how_many} off by {_with_interval(one.error, one.interval)} or less.")
+    said = how_near(found.within)
     if found.bias.score is not None and found.bias.interval is not None:
         low, high = found.bias.interval
         by = _with_interval(abs(found.bias.score), _apart(found.bias.interval))
@@ -59,6 +56,15 @@ def sentences(record: Record) -> list[str]:
             f"{wording.signed_interval(found.bias.interval, _places(found.bias.score, found.bias.interval))}."
         )
     return [*said, *_by_size(found.coverage)]
+
+
+def how_near(within: Sequence[Within]) -> list[str]:
+    """Return how far off half of the answers are, and nine in ten."""
+    return [
+        f"{_HOW_MANY[one.share]} off by {_with_interval(one.error, one.interval)} or less."
+        for one in within
+        if one.error is not None and one.share in _HOW_MANY
+    ]
 
 
 def _by_size(coverage: Sequence[Covered]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nshot import metrics
-from nshot.core import Dataset, Selection, Tabular, TaskKind
+from nshot.core import Dataset, TaskKind
 from nshot.data.reading import Source
 from nshot.data.showing import shown, thumbnail
 from nshot.study.files import StudyFolder
@@ -83,7 +83,7 @@ def facts(
         "modality": source.dataset.modality,
         "rows": source.rows,
         "text": ", ".join(source.text_columns),
-        "columns": _columns(source.dataset),
+        "columns": [column.name for column in source.row_columns],
         "label": source.label_column,
         **_targets(study.task.kind, source.dataset),
         "n_train": design.n_train,
@@ -141,12 +141,6 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
 def _as_shown(example: Any) -> dict[str, str]:
     """Return an example as a person reads it: its words, or a small picture."""
     return {"text": shown(example), "picture": thumbnail(example)}
-
-
-def _columns(data: Dataset) -> list[str]:
-    """Return the columns of rows; none of other examples."""
-    examples = data.examples.source if isinstance(data.examples, Selection) else data.examples
-    return list(examples.kinds) if isinstance(examples, Tabular) else []
 
 
 def _targets(kind: TaskKind, data: Dataset) -> dict[str, Any]:

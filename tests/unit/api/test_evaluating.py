@@ -250,7 +250,7 @@ def test_columns_of_the_training_are_used_where_the_data_has_them():
         for i, (text, label) in enumerate(zip(texts, labels, strict=True))
     ]
     found = nshot.evaluate(model(text_columns=("message",), label_column="queue"), table)
-    assert found.record["columns"] == {"text": ["message"], "label": "queue"}
+    assert found.record["columns"] == {"text": ["message"], "row": [], "label": "queue"}
     other = model("other", Noisy("also"), text_columns=("message", "comment"), label_column="kind")
     with pytest.raises(OptionError, match=r"has both: 'queue' and 'kind'\. Name the right one"):
         nshot.evaluate(model(text_columns=("message",), label_column="queue"), table, other)

@@ -26,6 +26,7 @@ def model(name: str = "tickets.nshot/model", **more: Any) -> dict[str, Any]:
         "promise": None,
         "unknown_labels": {},
         "absent_labels": [],
+        "within": [],
         "labels": [
             {
                 "label": "billing",
@@ -49,6 +50,7 @@ def model(name: str = "tickets.nshot/model", **more: Any) -> dict[str, Any]:
 
 def record(*models: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
+        "task": "classify",
         "data": "test.csv",
         "n": 500,
         "rows": 500,

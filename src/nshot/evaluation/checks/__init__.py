@@ -33,10 +33,11 @@ class AuditReport:
     Attributes:
         checks: The findings, by code.
         groups: Shape (n labelled rows,), int64: rows with one id are near-duplicates or of one named group, and must
-            never straddle a split. To generate: have the same input, or nearly the same input and answer.
+            never straddle a split. To generate: have the same input, or nearly the same input and answer. Rows of a
+            table, and images: are equal.
         test_groups: The same for the labelled rows of the test, ids shared with `groups`; None without a test.
         leaked: Positions among the labelled rows of the training data whose normalised text (to generate: whole
-            conversation up to the answer) stands in the test.
+            conversation up to the answer; of a table: row; image) stands in the test.
     """
 
     checks: tuple[Check, ...]
@@ -74,7 +75,8 @@ def audit(train: Source, test: Source | None = None, tokens: TokenCounts | None 
     from nshot.evaluation.checks.facts import gather
 
     facts = gather(train, test, tokens)
-    modules = [module for module in _modules(DATA) if train.task.kind in module.KINDS]
+    kind, modality = train.task.kind, train.dataset.modality
+    modules = [module for module in _modules(DATA) if kind in module.KINDS and modality in module.MODALITIES]
     return AuditReport(tuple(_findings(modules, facts)), facts.groups, facts.test_groups, facts.leaked)
 
 

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
+from typing import Any, Protocol, overload
 
 import numpy as np
 
 from nshot import core
 from nshot.core import Conversation, DataError, Example, TaskKind, TokenisedText, as_conversation
 from nshot.data import duplicates
+from nshot.data.equal import equal_images, equal_rows
 from nshot.data.reading import Source
+from nshot.data.rows import gathered, shown
 from nshot.training.writing import instructed
 
 LABELS = frozenset({TaskKind.CLASSIFY})
 """The tasks that checks of labels are about."""
 WRITING = frozenset({TaskKind.GENERATE})
-ANY = LABELS | WRITING
+VALUES = frozenset({TaskKind.REGRESS})
+RARE = frozenset({TaskKind.DETECT})
+ANY = LABELS | WRITING | VALUES | RARE | {TaskKind.CLUSTER, TaskKind.COMPRESS}
+
+TEXTS = frozenset({"text", "conversation"})
+"""The modalities that checks of texts are about."""
+ROWS = frozenset({"row"})
+IMAGES = frozenset({"image"})
+EXAMPLES = TEXTS | ROWS | IMAGES
 
 MOST_ROWS = 200
 MOST_PAIRS = 50
@@ -65,23 +76,25 @@ class Audit:
     Attributes:
         train: The training data.
         test: The test, or None.
-        texts: Its n labelled texts; to generate, the conversations as text.
-        targets: Their labels; to generate, the answer of each row.
+        texts: Its n labelled texts; to generate, the conversations as text; of rows their cells, of images their names.
+        targets: Their labels or other targets; to generate, the answer of each row.
         test_texts: The m labelled texts of the test; empty without one.
-        exact: Shape (n,), int64: equal where normalised texts are equal.
+        exact: Shape (n,), int64: equal where normalised texts, all cells of a row, or the bytes of an image are equal.
         test_exact: Shape (m,), int64: the same ids for the test.
         copies: Shape (n,), int64: equal where rows repeat each other: as `exact`; to generate, with their answers.
         pairs: Near-duplicates; positions from n on are test rows. To generate, of texts with their answers.
         groups: Shape (n,), int64: equal texts, near-duplicates and named groups together.
         test_groups: Shape (m,), int64: the same ids for the test, or None.
-        leaked: Training positions whose normalised text stands in the test.
+        leaked: Training positions whose normalised text, row or image stands in the test.
         tokens: How long the rows are for a model, or None where nobody counted.
+        few_values: More than half of the rows repeat an earlier one, because their columns have few different values:
+            equal rows are then no copies of each other, and neither kept together nor left out of the training.
     """
 
     train: Source
     test: Source | None
     texts: Sequence[str]
-    targets: Sequence[str]
+    targets: Sequence[Any]
     test_texts: Sequence[str]
     exact: np.ndarray
     test_exact: np.ndarray
@@ -91,6 +104,12 @@ class Audit:
     test_groups: np.ndarray | None
     leaked: np.ndarray
     tokens: TokenCounts | None = None
+    few_values: bool = False
+
+    @property
+    def modality(self) -> str:
+        """What the examples are: as in `Dataset`."""
+        return self.train.dataset.modality
 
     @property
     def writes(self) -> bool:
@@ -99,8 +118,13 @@ class Audit:
 
     @property
     def noun(self) -> str:
-        """What a row's text is called."""
-        return "input" if self.writes else "text"
+        """What an example is called."""
+        return "input" if self.writes else self.modality
+
+    @property
+    def aside(self) -> str:
+        """What equal texts may differ in, in brackets' words; empty of rows and images."""
+        return "; case, spaces and punctuation aside" if self.modality in TEXTS else ""
 
     def rows(self, positions: Iterable[int]) -> tuple[int, ...]:
         """Return the rows in the training file of the first of these labelled positions."""
@@ -128,6 +152,8 @@ def gather(train: Source, test: Source | None, tokens: TokenCounts | None = None
     answer together, without system messages and tools, which whole files share. Equal inputs are in one group
     whatever their answers.
     """
+    if train.dataset.modality not in TEXTS:
+        return _gather_equal(train, test)
     texts, targets, whole = _texts(train)
     test_texts, _, test_whole = _texts(test) if test else ([], [], [])
     n = len(texts)
@@ -156,6 +182,66 @@ def gather(train: Source, test: Source | None, tokens: TokenCounts | None = None
         leaked=leaked,
         tokens=tokens,
     )
+
+
+def _gather_equal(train: Source, test: Source | None) -> Audit:
+    """Return the facts about rows or images, of which equal ones are found, and no nearly equal ones."""
+    n = len(train.dataset)
+    sides = [train] if test is None else [train, test]
+    exact = _equal(sides)
+    few_values = train.dataset.modality in ROWS and 2 * len(np.unique(exact[:n])) < n
+    groups = np.arange(len(exact)) if few_values else exact
+    named = _named_groups(train, test)
+    if named is not None:
+        groups = duplicates.merged(groups, named)
+    nothing = np.zeros(0, np.int64)
+    leaked = nothing if few_values else np.flatnonzero(np.isin(exact[:n], exact[n:]))
+    return Audit(
+        train=train,
+        test=test,
+        texts=_Shown(train),
+        targets=train.dataset.labelled_targets(),
+        test_texts=_Shown(test) if test else (),
+        exact=exact[:n],
+        test_exact=exact[n:],
+        copies=exact[:n],
+        pairs=duplicates.NearPairs(nothing, nothing, np.zeros(0)),
+        groups=groups[:n],
+        test_groups=groups[n:] if test else None,
+        leaked=leaked,
+        few_values=few_values,
+    )
+
+
+def _equal(sides: Sequence[Source]) -> np.ndarray:
+    """Return an id per labelled example of all files, one after the other: equal where examples are."""
+    if sides[0].dataset.modality in IMAGES:
+        return equal_images(chain.from_iterable(side.dataset.examples for side in sides))
+    return equal_rows([gathered(side.dataset.examples) for side in sides])
+
+
+class _Shown(Sequence[str]):
+    """The rows or images of a file as people read them, made when they are asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        named = source.dataset.modality in IMAGES and "file" in source.columns
+        self._files = source.column("file") if named else None
+
+    def __len__(self) -> int:
+        return len(self._source.dataset)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if self._source.dataset.modality in ROWS:
+            return shown(self._source.dataset.examples[index])
+        at = self._source.positions[index]
+        return self._files[at] if self._files is not None else f"image {at + 1:,}"
 
 
 def count_tokens(source: Source, model: Counts, name: str) -> TokenCounts:
@@ -195,7 +281,7 @@ def _counted(model: Counts, conversation: Conversation, answer: str) -> tuple[in
         return int(inputs), int(inputs + estimated_tokens(answer))
 
 
-def _texts(source: Source) -> tuple[list[str], list[str], list[str]]:
+def _texts(source: Source) -> tuple[list[str], list[Any], list[str]]:
     """Return the labelled rows as text, their labels or answers, and what near-duplicates have nearly in common."""
     rows = source.dataset
     if source.task.kind not in WRITING:

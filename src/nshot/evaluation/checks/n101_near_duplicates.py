@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
 from nshot.data.duplicates import THRESHOLD
-from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit
+from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, TEXTS, Audit
 
 CODE = "N101"
 TITLE = "Near-duplicates"
 KINDS = ANY
+MODALITIES = TEXTS
 
 
 def check(audit: Audit) -> Check | None:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import ANY, MOST_PAIRS, Audit, share
+from nshot.evaluation.checks.facts import ANY, EXAMPLES, MOST_PAIRS, TEXTS, Audit, share
 
 CODE = "N103"
 TITLE = "Test texts stand in the training data"
 KINDS = ANY
+MODALITIES = EXAMPLES
 
 
 def check(audit: Audit) -> Check | None:
     """Return the training rows whose normalised text stands in the test, and the test rows they are equal to."""
     n = len(audit.texts)
     seen = np.flatnonzero(np.isin(audit.test_exact, audit.exact))
-    if not len(seen):
+    if not len(seen) or audit.few_values:
         return None
     across = (audit.pairs.first < n) & (audit.pairs.second >= n)
     near = np.setdiff1d(audit.pairs.second[across] - n, seen)
@@ -30,10 +31,10 @@ def check(audit: Audit) -> Check | None:
     stand = counted(len(seen), f"test {audit.noun} stands", f"test {audit.noun}s stand")
     return Check(
         code=CODE,
-        title=TITLE,
+        title=TITLE.replace("texts", f"{audit.noun}s") if audit.modality not in TEXTS else TITLE,
         severity=Severity.ISSUE,
         explanation=f"{stand} in the training data "
-        f"({share(len(seen), len(audit.test_exact))} of the test; case, spaces and punctuation aside)." + also,
+        f"({share(len(seen), len(audit.test_exact))} of the test{audit.aside})." + also,
         advice="Training leaves these rows out, so that the test stays a test. "
         "Scores that others measured with them in are too high.",
         rows=audit.rows(audit.leaked),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import LABELS, MOST_PAIRS, Audit
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, MOST_PAIRS, Audit
 
 CODE = "N104"
 TITLE = "The same text with two labels"
 KINDS = LABELS
+MODALITIES = EXAMPLES
 
 
 def check(audit: Audit) -> Check | None:
@@ -26,9 +27,9 @@ def check(audit: Audit) -> Check | None:
         positions.setdefault(int(audit.exact[i]), []).append(int(audit.train.positions[i]))
     return Check(
         code=CODE,
-        title=TITLE,
+        title=TITLE.replace("text", audit.noun),
         severity=Severity.ISSUE,
-        explanation=f"{counted(len(torn), 'text carries', 'texts carry')} two labels or more "
+        explanation=f"{counted(len(torn), f'{audit.noun} carries', f'{audit.noun}s carry')} two labels or more "
         f"({counted(len(rows), 'row')}); {audit.texts[first][:60]!r} is {example}.",
         advice="Decide which label is right. No method can answer both, so these rows cap the score.",
         rows=audit.rows(rows),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import LABELS, Audit, listed
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit, listed
 
 CODE = "N105"
 TITLE = "Classes with very few rows"
 KINDS = LABELS
+MODALITIES = EXAMPLES
 FEWEST = 5
 
 

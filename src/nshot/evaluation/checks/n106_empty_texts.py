@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import ANY, MOST_ROWS, Audit
+from nshot.evaluation.checks.facts import ANY, MOST_ROWS, TEXTS, Audit
 
 CODE = "N106"
 TITLE = "Empty texts"
 KINDS = ANY
+MODALITIES = TEXTS
 
 
 def check(audit: Audit) -> Check | None:

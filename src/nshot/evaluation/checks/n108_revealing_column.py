@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, Audit
+from nshot.evaluation.checks.facts import LABELS, TEXTS, Audit
 
 CODE = "N108"
 TITLE = "The label is given away"
 KINDS = LABELS
+MODALITIES = TEXTS
 ALMOST_ALWAYS = 0.97
 MUST_REPEAT = 0.8
 FEWEST_ROWS = 20
@@ -33,7 +34,7 @@ def check(audit: Audit) -> Check | None:
             continue
         column = source.column(name)
         values = [column[i].strip() for i in source.positions]
-        accuracy = _held_out_accuracy(values, audit.targets)
+        accuracy = held_out_accuracy(values, audit.targets)
         if accuracy is not None:
             reason = f"the column '{name}' alone tells the label in {accuracy:.0%} of the rows"
             (inside if name in source.text_columns else beside).append((name, reason))
@@ -57,7 +58,7 @@ def check(audit: Audit) -> Check | None:
     )
 
 
-def _held_out_accuracy(values: Sequence[str], targets: Sequence[str]) -> float | None:
+def held_out_accuracy(values: Sequence[str], targets: Sequence[str]) -> float | None:
     """Return how often the other rows with the same value tell a row's label, or None where that is nothing special.
 
     A row is never its own evidence, so an id that occurs once tells nothing.
@@ -87,7 +88,7 @@ def _edge_word(audit: Audit) -> str | None:
         for text in audit.texts:
             found = _WORD.findall(text[:200] if at == 0 else text[-200:])
             words.append(found[at].casefold() if len(found) > 1 else "")
-        accuracy = _held_out_accuracy(words, audit.targets)
+        accuracy = held_out_accuracy(words, audit.targets)
         if accuracy is not None:
             return f"the {which} word of the texts alone tells the label in {accuracy:.0%} of the rows"
     return None

@@ -7,11 +7,12 @@ from collections import Counter
 import numpy as np
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, Audit
+from nshot.evaluation.checks.facts import ANY, EXAMPLES, TEXTS, Audit
 
 CODE = "N109"
 TITLE = "The test is no sample of the same thing"
 KINDS = ANY
+MODALITIES = EXAMPLES
 LARGEST_P = 1e-4
 LABEL_SHIFT = 0.2
 """Share of rows that would need another label to make the label shares equal (total variation distance)."""
@@ -25,7 +26,7 @@ def check(audit: Audit) -> Check | None:
     if audit.test is None or min(len(audit.texts), len(audit.test_texts)) < FEWEST_ROWS:
         return None
     moved = _label_shift(audit) if audit.train.task.labels else None
-    area = _text_shift(audit)
+    area = _text_shift(audit) if audit.modality in TEXTS else None
     reasons = []
     details: dict[str, float] = {}
     if moved is not None:

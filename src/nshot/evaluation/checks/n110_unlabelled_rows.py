@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import LABELS, MOST_ROWS, Audit
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, MOST_ROWS, VALUES, Audit
 
 CODE = "N110"
 TITLE = "Rows without a label"
-KINDS = LABELS
+KINDS = LABELS | VALUES
+MODALITIES = EXAMPLES
 
 
 def check(audit: Audit) -> Check | None:
@@ -21,7 +22,7 @@ def check(audit: Audit) -> Check | None:
         said.append(
             f"{counted(len(blank), 'row')} of {audit.train.rows:,} in {audit.train.name} "
             f"{'has' if len(blank) == 1 else 'have'} no label (column '{audit.train.label_column}') "
-            "and serve as unlabelled texts only."
+            f"and serve as unlabelled {audit.noun}s only."
         )
     if audit.test and in_test:
         said.append(f"{counted(len(in_test), 'row')} of {audit.test.name} without a label cannot be scored.")

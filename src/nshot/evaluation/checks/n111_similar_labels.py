@@ -6,11 +6,12 @@ import re
 from collections import Counter
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import LABELS, Audit
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit
 
 CODE = "N111"
 TITLE = "Labels written in several ways"
 KINDS = LABELS
+MODALITIES = EXAMPLES
 _SEPARATORS = re.compile(r"[\s_\-./]+")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import LABELS, Audit, share
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit, share
 
 CODE = "N112"
 TITLE = "Classes of very different size"
 KINDS = LABELS
+MODALITIES = EXAMPLES
 DOMINANT = 0.75
 TIMES = 10
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import ANY, Audit, share
+from nshot.evaluation.checks.facts import ANY, TEXTS, Audit, share
 
 CODE = "N113"
 TITLE = "Wrongly decoded characters"
 KINDS = ANY
+MODALITIES = TEXTS
 MATTERS_FROM = 0.01
 FOREIGN = 0.3
 """Share of letters beyond ASCII from which a guessed Western encoding is doubted; French and Vietnamese stay below."""

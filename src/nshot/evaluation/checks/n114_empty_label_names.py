@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity
 from nshot.data.recognition import says_nothing
-from nshot.evaluation.checks.facts import LABELS, Audit, listed
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit, listed
 
 CODE = "N114"
 TITLE = "Label names say nothing"
 KINDS = LABELS
+MODALITIES = EXAMPLES
 
 
 def check(audit: Audit) -> Check | None:

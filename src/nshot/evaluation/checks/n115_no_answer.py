@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
 from nshot.data.reading import Source
-from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit
+from nshot.evaluation.checks.facts import MOST_ROWS, TEXTS, WRITING, Audit
 
 CODE = "N115"
 TITLE = "No answer"
 KINDS = WRITING
+MODALITIES = TEXTS
 
 
 def check(audit: Audit) -> Check | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import WRITING, Audit, TokenCounts, estimated_tokens, share
+from nshot.evaluation.checks.facts import TEXTS, WRITING, Audit, TokenCounts, estimated_tokens, share
 
 CODE = "N116"
 TITLE = "Answers cut by the length limit"
 KINDS = WRITING
+MODALITIES = TEXTS
 USUAL_LONGEST = 2048
 """Tokens that small language models take in; many take more."""
 MATTERS_FROM = 0.01

@@ -7,11 +7,12 @@ from itertools import chain
 
 from nshot.core import ASSISTANT, SYSTEM, TOOL, USER, Check, Conversation, Severity, counted
 from nshot.data.reading import Source
-from nshot.evaluation.checks.facts import MOST_ROWS, WRITING, Audit
+from nshot.evaluation.checks.facts import MOST_ROWS, TEXTS, WRITING, Audit
 
 CODE = "N117"
 TITLE = "Roles out of order"
 KINDS = WRITING
+MODALITIES = TEXTS
 SYSTEM_LATE = "a system message that is not the first"
 SYSTEM_TWICE = "more than one system message"
 ASSISTANT_FIRST = "an answer before anybody asked"

@@ -6,11 +6,12 @@ from collections import Counter
 
 from nshot.core import Check, Severity, counted, shortened
 from nshot.data.duplicates import normalised
-from nshot.evaluation.checks.facts import MOST_PAIRS, WRITING, Audit
+from nshot.evaluation.checks.facts import MOST_PAIRS, TEXTS, WRITING, Audit
 
 CODE = "N118"
 TITLE = "The same input with very different answers"
 KINDS = WRITING
+MODALITIES = TEXTS
 LEAST_SHARED = 0.2
 """Words in common (F1): two ways of saying the same thing have more."""
 COMPARED = 5

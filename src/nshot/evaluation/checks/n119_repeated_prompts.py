@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
 from nshot.data.duplicates import normalised
-from nshot.evaluation.checks.facts import WRITING, Audit, share
+from nshot.evaluation.checks.facts import TEXTS, WRITING, Audit, share
 
 CODE = "N119"
 TITLE = "Answers that equal the prompt"
 KINDS = WRITING
+MODALITIES = TEXTS
 MATTERS_FROM = 0.01
 
 

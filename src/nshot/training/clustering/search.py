@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nshot.core import Progress, silent
+from nshot.core import DataError, Progress, silent
 from nshot.training.clustering import stability, valleys
-from nshot.training.clustering.algorithms import ALGORITHMS, HDBSCAN, Algorithm
+from nshot.training.clustering.algorithms import ALGORITHMS, Algorithm
 from nshot.training.clustering.rules import Rule
 from nshot.training.clustering.space import Space
 
@@ -105,36 +105,42 @@ def search(
     vectors: Array,
     *,
     algorithms: Sequence[str] = tuple(ALGORITHMS),
-    n_groups: int | None = None,
+    size: int | None = None,
     most: int = 20,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Found:
     """Return the groups of these rows, or why there are none.
 
-    Of every algorithm and number of groups: the rows are split into halves, groups are found on each, and both are
-    asked about the same rows. What agrees (adjusted Rand index of at least 0.75), whose every group comes back
-    (Jaccard similarity of at least 0.6), which has at least half of the rows in a group, and which falls into parts
-    with a valley between them at a level of 0.01 may be taken. Of those within 0.05 of the best agreement the one
-    with the best silhouette is.
+    Of every algorithm and number of groups: the rows are split into halves, groups are found on each half, and both
+    solutions are asked about the same rows. It may be taken where the two agree (adjusted Rand index of at least
+    0.75), every group comes back (Jaccard similarity of at least 0.6) and at least half of the rows are in a group. The
+    rows have groups at all if between those of one such solution there are valleys at a level of 0.05. Of the solutions
+    within 0.05 of the best agreement and within a tenth of the best silhouette, the one with most groups is taken.
 
     Args:
         vectors: Shape (n, d), finite numbers.
         algorithms: Names among `ALGORITHMS`.
-        n_groups: How many groups; None: found.
+        size: How many groups, or what else the size of an algorithm means, see `Algorithm`; the groups are then
+            those that are found, stable or not. None: found.
         most: The most groups that are considered.
         seed: The only source of chance.
         progress: Told how many algorithms are done.
+
+    Raises:
+        DataError: There are fewer than two rows for each group asked for.
     """
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(vectors))[:MOST_SEARCHED])
     sample = np.asarray(vectors[drawn], dtype=np.float64)
-    if len(sample) < FEWEST_ROWS:
-        reason = f"{len(sample)} rows are too few to tell groups from chance; at least {FEWEST_ROWS} are needed."
-        return Found(Space.learnt(sample, seed), None, None, (), drawn, reason)
+    if size is not None and any(ALGORITHMS[name].sizes_are_groups for name in algorithms) and len(sample) < 2 * size:
+        raise DataError(f"{size} groups need at least {2 * size} rows; there are {len(sample)}. Ask for fewer groups.")
     space = Space.learnt(sample, seed)
     if not len(space):
-        return Found(space, None, None, (), drawn, "All rows are equal.")
+        return Found(space, None, None, (), drawn, "There are no groups: all rows are equal.")
+    if size is None and len(sample) < FEWEST_ROWS:
+        reason = f"{len(sample)} rows are too few to tell groups from chance: at least {FEWEST_ROWS} are needed."
+        return Found(space, None, None, (), drawn, reason)
     orders = [rng.permutation(len(sample)) for _ in range(SPLITS)]
     middle = len(sample) // 2
     halves = tuple((np.sort(order[:middle]), np.sort(order[middle:])) for order in orders)
@@ -144,21 +150,15 @@ def search(
     for done, name in enumerate(algorithms):
         progress(done, len(algorithms), f"looking for groups: {name}")
         algorithm = ALGORITHMS[name]
-        sizes = _sizes(algorithm, n_groups, min(most, middle // 2))
-        considered += _judged(algorithm, sizes, rows, seed, told=n_groups is not None)
+        usual = list(range(2, min(most, middle // 2) + 1)) if algorithm.sizes_are_groups else list(_SHARES)
+        considered += _judged(algorithm, usual if size is None else [size], rows, seed, told=size is not None)
     progress(len(algorithms), len(algorithms), "looking for groups")
     tried = tuple(candidate for candidate, _ in considered)
-    chosen = _chosen(tried)
+    chosen = _chosen(tried) if size is None else _most_stable(tried)
     if chosen is None:
         return Found(space, None, None, tried, drawn, _why_none(tried))
     rule = considered[chosen][1]
-    return Found(space, _largest_first(rule, rows), tried[chosen], tried, drawn, _why(tried[chosen], n_groups))
-
-
-def _sizes(algorithm: Algorithm, n_groups: int | None, most: int) -> list[int]:
-    if not algorithm.sizes_are_groups:
-        return list(_SHARES)
-    return list(range(2, most + 1)) if n_groups is None else [n_groups]
+    return Found(space, _largest_first(rule, rows), tried[chosen], tried, drawn, _why(tried[chosen]))
 
 
 def _judged(
@@ -245,7 +245,7 @@ def _refused(agreement: float, weakest: float, in_groups: float) -> str:
 
 def _chosen(tried: Sequence[Considered]) -> int | None:
     able = [i for i, candidate in enumerate(tried) if not candidate.refused]
-    if all(tried[i].valleys > _BY_CHANCE for i in able):
+    if not any(_in_valleys(tried[i]) for i in able):
         return None
     stable = max(tried[i].agreement for i in able) - _AS_STABLE
     able = [i for i in able if tried[i].agreement >= stable]
@@ -254,21 +254,32 @@ def _chosen(tried: Sequence[Considered]) -> int | None:
     return max(able, key=lambda i: (tried[i].n_groups, tried[i].agreement, tried[i].silhouette))
 
 
-def _why(chosen: Considered, told: int | None) -> str:
+def _most_stable(tried: Sequence[Considered]) -> int | None:
+    return max(range(len(tried)), key=lambda i: tried[i].agreement, default=None)
+
+
+def _in_valleys(candidate: Considered) -> bool:
+    return candidate.valleys is not None and candidate.valleys <= _BY_CHANCE
+
+
+def _why(chosen: Considered) -> str:
     low, high = chosen.interval
-    measured = (
-        f"groups found on one half of the rows agree with those of the other half by {chosen.agreement:.2f} "
-        f"[{low:.2f}, {high:.2f}] (1 is the same groups, 0 is chance)"
+    stable = (
+        f"{chosen.n_groups} groups: those found on one half of the rows agree with those of the other half by "
+        f"{chosen.agreement:.2f} [{low:.2f}, {high:.2f}] (1: the same groups; 0: chance)"
     )
-    if told is not None:
-        return f"{told} groups, as asked for: {measured}."
-    return f"{chosen.n_groups} groups: {measured}, and rows are rarer between them than in them."
+    if _in_valleys(chosen):
+        return f"{stable}, and rows are rarer between groups than in them."
+    return f"{stable}; but rows are not clearly rarer between groups than in them."
 
 
 def _why_none(tried: Sequence[Considered]) -> str:
     if any(not candidate.refused for candidate in tried):
-        return "There are no groups: the rows form one heap, which can be cut but has no gap anywhere."
-    return "There are no groups: other rows of the same data give other groups."
+        return (
+            "There are no groups: the rows can be cut in a way that other rows repeat, but nowhere are they rarer "
+            "between the pieces than in them."
+        )
+    return "There are no groups: one half of the rows gives other groups than the other half."
 
 
 def _largest_first(rule: Rule, rows: _Rows) -> Rule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,7 @@ _LEAST_SHARE = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """An orthogonal transform of tiles.
+    """An orthogonal transform of tiles; float32, computed with in float64.
 
     Attributes:
         mean: Shape (size,).
@@ -38,15 +39,19 @@ class Components:
 
     def analyse(self, tiles: Array) -> Array:
         """Return the coefficients, float64, shape (tiles, k), of tiles of shape (tiles, size)."""
-        return np.asarray((tiles - self.mean) / self.scale @ self.axes.T)
+        return np.asarray((tiles - self.mean) / self.scale @ self._wide.T)
 
     def synthesise(self, coefficients: Array) -> Array:
         """Return the tiles, float64, shape (tiles, size), of coefficients of shape (tiles, k)."""
-        return np.asarray(coefficients @ self.axes * self.scale + self.mean)
+        return np.asarray(coefficients @ self._wide * self.scale + self.mean)
 
     def first(self, number: int) -> Components:
         """Return the same with no more axes than this."""
         return Components(self.mean, self.scale, self.axes[:number], self.variances[:number])
+
+    @cached_property
+    def _wide(self) -> Array:
+        return self.axes.astype(np.float64)
 
 
 def sampled_tiles(arrays: Sequence[Array], tiling: Tiling, seed: int) -> Array:
@@ -98,4 +103,5 @@ def principal_components(tiles: Array, *, is_image: bool) -> Components:
     if len(axes):
         largest = np.abs(axes).argmax(axis=1)
         axes = axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]
-    return Components(mean, scale, np.ascontiguousarray(axes), variances[order])
+    narrow = (np.ascontiguousarray(part, dtype=np.float32) for part in (mean, scale, axes, variances[order]))
+    return Components(*narrow)

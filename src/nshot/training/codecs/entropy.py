@@ -39,7 +39,7 @@ class Tables:
 
     Attributes:
         largest: The largest absolute value of each coefficient, int64, shape (k,).
-        frequencies: Of the values -largest ... largest of each coefficient in turn, int64, shape (sum of 2 largest + 1,).
+        frequencies: Of the values -largest ... largest of each coefficient in turn, int64, shape (sum of 2 m + 1,).
         ends: Of the numbers of coefficients 0 ... k, int64, shape (k + 1,).
     """
 
@@ -50,7 +50,7 @@ class Tables:
     @classmethod
     def of(cls, values: Array) -> Tables:
         """Return the tables of these coefficients, int64, shape (tiles, k)."""
-        n, k = values.shape
+        k = values.shape[1]
         ends = _ends(values)
         most = np.abs(values).max(axis=0, initial=0)
         largest = np.minimum(np.ceil(most * _MARGIN).astype(np.int64) + 1, LARGEST)

@@ -98,7 +98,7 @@ def trained(
 
     record = train(
         network,
-        schedule.plan(np.ones(len(rows), dtype=np.int64), context.seed),
+        schedule.plan([1] * len(rows), context.seed),
         groups=[Group(list(network.parameters()))],
         batch=batch,
         loss=_difference,

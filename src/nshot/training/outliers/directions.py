@@ -103,7 +103,7 @@ class SubspaceResidual(Detector):
         """Return the distances from the plane; see `Detector.scores`."""
         scaled = Scaling(self.centre, self.spread).applied(vectors)
         along = products(scaled, self.directions)
-        return np.sqrt(np.square(scaled - products(along, self.directions.T)).sum(axis=1))
+        return np.asarray(np.sqrt(np.square(scaled - products(along, self.directions.T)).sum(axis=1)))
 
 
 def principal(rows: Array) -> tuple[Array, Array]:
