@@ -1,4 +1,4 @@
-"""Every method on every fake backbone that it supports, found by the registry: a new method file needs no edit here."""
+"""Every method on every fake backbone that it supports, and on the table: the registry finds a new method file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nshot import methods
+from nshot import backbones, methods
 from nshot.backbones import fake
 from nshot.core import (
     ASSISTANT,
+    TABLE,
     TOOL,
     USER,
     Backbone,
@@ -29,6 +30,7 @@ from nshot.core import (
     Embeds,
     FitContext,
     Generates,
+    Learns,
     Message,
     Prediction,
     Predictor,
@@ -43,6 +45,8 @@ from nshot.spec import Method
 
 PLUGIN = Path(__file__).parent / "plugin"
 BACKBONES = ("fake/text-encoder", "fake/rows", "fake/generator", "fake/remote", "fake/decoder")
+EVERY_BACKBONE = (*BACKBONES, TABLE)
+"""The fakes, and the one real backbone that needs no weights."""
 UNTAUGHT = "fake/decoder"
 """Knows no word before it is trained: it cannot tell labels by their names."""
 
@@ -275,6 +279,21 @@ SAMPLES: dict[tuple[TaskKind, str], Sample] = {
         _NEW_ROWS,
         _ODD_ROWS,
     ),
+    (TaskKind.CLUSTER, "text"): Sample(
+        Task(TaskKind.CLUSTER, metric="nmi"),
+        Dataset(
+            [*_CARD, *_RATE, *(f"please: {text}" for text in (*_CARD, *_RATE))],
+            targets=[*["card"] * len(_CARD), *["rate"] * len(_RATE)] * 2,
+        ),
+        _NEW_TEXTS,
+        _ODD_TEXTS,
+    ),
+    (TaskKind.CLUSTER, "row"): Sample(
+        Task(TaskKind.CLUSTER, metric="nmi"),
+        Dataset([*_rows(0.0, 20), *_rows(9.0, 20)], "row", targets=[*["low"] * 20, *["high"] * 20]),
+        _NEW_ROWS,
+        _ODD_ROWS,
+    ),
     (TaskKind.DETECT, "text"): Sample(
         Task(TaskKind.DETECT, metric="auroc", unit="labelled anomalies"),
         Dataset(_RATE[:3], targets=[True] * 3),
@@ -319,7 +338,10 @@ class Case:
         return methods.build(self.method, small_options(self.type))
 
     def open(self) -> Backbone | None:
-        return None if self.backbone is None else fake.open(BackboneRef(self.backbone))
+        if self.backbone is None:
+            return None
+        opened = open_backbone(BackboneRef(self.backbone))
+        return opened.learnt_from(self.sample.train.examples) if isinstance(opened, Learns) else opened
 
     def fit(
         self,
@@ -340,13 +362,18 @@ class Case:
         )
 
 
+def open_backbone(ref: BackboneRef) -> Backbone:
+    """Return the fake that `ref` names, or the table, with what it learnt."""
+    return backbones.open_backbone(ref) if ref.is_table else fake.open(ref)
+
+
 def small_options(kind: type[Method]) -> dict[str, Any]:
     """Return the options that keep a fit short, of those that the method has."""
     return {name: value for name, value in SMALL.items() if name in kind.model_fields}
 
 
 def context(seed: int = 0) -> FitContext:
-    return FitContext(_goodness, seed=seed, open=fake.open)
+    return FitContext(_goodness, seed=seed, open=open_backbone)
 
 
 def _goodness(targets: Sequence[Any], prediction: Prediction) -> float:
@@ -379,8 +406,8 @@ def _cases() -> Iterator[Case]:
                 if task_kind in kind.needs.tasks and modality in kind.needs.modalities:
                     yield Case(name, task_kind, modality, None)
                 continue
-            for backbone in BACKBONES:
-                opened = fake.open(BackboneRef(backbone))
+            for backbone in EVERY_BACKBONE:
+                opened = open_backbone(BackboneRef(backbone))
                 if backbone == UNTAUGHT and task_kind is not TaskKind.GENERATE:
                     continue
                 if modality in opened.modalities and kind().supports(sample.task, opened) is None:

@@ -22,6 +22,7 @@ from contract.cases import (
     cases_where,
     context,
     fitted,
+    open_backbone,
     renamed,
     small_options,
     state_bytes,
@@ -68,6 +69,9 @@ def assert_well_formed(prediction: Prediction, task: Task, n: int) -> None:
         case TaskKind.GENERATE:
             assert all(type(text) is str for text in prediction.texts)
             assert prediction.stopped is None or [type(ended) for ended in prediction.stopped] == [bool] * n
+        case TaskKind.CLUSTER:
+            assert len(prediction.labels) == n
+            assert all(label == "" or int(label) > 0 for label in prediction.labels)
         case TaskKind.DETECT:
             assert prediction.scores.shape == (n,)
             assert np.isfinite(prediction.scores).all()
@@ -199,19 +203,19 @@ def test_predicting_does_not_change_the_predictor(case: Case) -> None:
 def test_saved_and_loaded_answers_are_identical(case: Case, tmp_path: Path) -> None:
     predictor = fitted(case)
     bundle.save(tmp_path / "model", method=case.build(), task=case.sample.task, predictor=predictor, about=ABOUT)
-    loaded = bundle.load(tmp_path / "model", fake.open)
+    loaded = bundle.load(tmp_path / "model", open_backbone)
     assert loaded.method == case.build()
     assert loaded.task == case.sample.task
     assert answer_bytes(loaded.predictor.predict(case.sample.new)) == answer_bytes(predictor.predict(case.sample.new))
-    assert bundle.check_round_trip(tmp_path / "model", predictor, case.sample.new, fake.open) == 0.0
+    assert bundle.check_round_trip(tmp_path / "model", predictor, case.sample.new, open_backbone) == 0.0
     if case.backbone is not None:
-        assert fake.open(BackboneRef(case.backbone)).ref in [record.ref for record in loaded.manifest.backbones]
+        assert case.open().ref in [record.ref for record in loaded.manifest.backbones]
 
 
 @every_case
 def test_a_loaded_model_is_saved_again_without_a_change(case: Case, tmp_path: Path) -> None:
     for folder, source in (("first", None), ("second", "first")):
-        predictor = fitted(case) if source is None else bundle.load(tmp_path / source, fake.open).predictor
+        predictor = fitted(case) if source is None else bundle.load(tmp_path / source, open_backbone).predictor
         bundle.save(tmp_path / folder, method=case.build(), task=case.sample.task, predictor=predictor, about=ABOUT)
     first, second = (bundle.read_manifest(tmp_path / folder) for folder in ("first", "second"))
     assert first.files == second.files
@@ -357,7 +361,7 @@ def test_a_grown_predictor_answers_the_new_label_and_leaves_the_old_one_alone(ca
     assert_well_formed(prediction, grown.task, len(case.sample.new) + 1)
     assert prediction.labels[-1] == "branch_hours"
     bundle.save(tmp_path / "new", method=grown.method, task=grown.task, predictor=grown.predictor, about=grown.about)
-    loaded = bundle.load(tmp_path / "new", fake.open)
+    loaded = bundle.load(tmp_path / "new", open_backbone)
     assert old.manifest.score is not None
     assert loaded.manifest.score is None
     assert loaded.manifest.model_n_labels == 3 + len(extra)

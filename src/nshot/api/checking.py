@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nshot.api.options import resolved_options
@@ -13,6 +13,7 @@ from nshot.data.options import ReadOptions
 
 if TYPE_CHECKING:
     from nshot.backbones.causal_lm import CausalLM
+    from nshot.data.columns import RowColumn
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class CheckedData:
         task: What was recognised as the task.
         checks: The findings.
         recognised: A sentence about what was recognised.
+        columns: The columns that form the rows of a table; none where the examples are something else.
+        columns_left_out: Name -> reason of those that are no part of the rows.
         example: The first example as a language model sees it; None where the answers are labels.
     """
 
@@ -33,17 +36,22 @@ class CheckedData:
     task: Task
     checks: tuple[Check, ...]
     recognised: str
+    columns: tuple[RowColumn, ...] = ()
+    columns_left_out: Mapping[str, str] = field(default_factory=dict)
     example: ShownExample | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record that ``nshot check --json`` prints."""
-        record = {
+        record: dict[str, Any] = {
             "rows": self.rows,
             "labelled": self.n_labelled,
             "task": self.task.kind.value,
             "labels": list(self.task.labels),
             "checks": [finding.as_json() for finding in self.checks],
         }
+        if self.columns:
+            record["columns"] = [column.as_json() for column in self.columns]
+            record["columns_left_out"] = dict(self.columns_left_out)
         return {**record, "example": self.example.as_json()} if self.example else record
 
 
@@ -91,6 +99,8 @@ def check(
         source.task,
         tuple(audit(source, held, tokens).checks),
         source.recognised,
+        source.row_columns,
+        source.columns_left_out,
         first_example(source, model, model.ref.name if model else None) if writes else None,
     )
 

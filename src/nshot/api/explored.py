@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,10 @@ class ExploreFolder:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def remove_model(self) -> None:
+        """Remove the model of an earlier exploration, of which nothing is said any more."""
+        shutil.rmtree(self.model, ignore_errors=True)
 
     def abandon(self, *, made_here: bool) -> None:
         """Remove a folder in which nothing was finished, so that a mistake leaves nothing behind."""

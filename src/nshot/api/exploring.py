@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from nshot import bundle, methods
 from nshot.api.explored import ExploreFolder, label_column, thumbnails, write_rows, write_to_label
 from nshot.api.model import Model, load
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones import FeatureCache, default_for, open_backbone
-from nshot.core import DataError, Dataset, Example, Learns, OptionError, counted, joined
+from nshot.core import Computes, DataError, Dataset, Example, Learns, OptionError, Task, TaskKind, counted, joined
 from nshot.data.options import ReadOptions
 from nshot.study.options import ComputingOptions
 from nshot.study.watch import Pace, Unwatched, Watch
@@ -204,6 +205,11 @@ def _explored(data: Any, options: ExploreOptions, folder: ExploreFolder, watch: 
         "seed": options.seed,
     }
     record["files"] = _files(folder, source, looked, found, record, options)
+    if found.described:
+        _save(folder.model, source, found, encoder)
+        record["files"]["model"] = str(folder.model)
+    else:
+        folder.remove_model()
     record["seconds"] = round(time.perf_counter() - began, 2)
     folder.record(record)
     folder.draw(_page(record, looked, found, texts=options.texts))
@@ -320,6 +326,28 @@ def _files(
             "then": _compare(folder.to_label, source, column),
         }
     return files
+
+
+def _save(folder: Path, source: Source, found: Survey, encoder: Encoder) -> None:
+    """Write the model that puts further rows into these groups."""
+    from nshot.training.clustering.predictor import FoundGroups
+
+    task = Task(TaskKind.CLUSTER, metric="nmi")
+    groups = found.groups
+    bundle.save(
+        folder,
+        method=methods.build(groups.algorithm, {}),
+        task=task,
+        predictor=FoundGroups(task, encoder, groups.space, groups.rule, groups.reason),
+        about=bundle.BundleInfo(
+            model_n_labels=0,
+            modality=source.unlabelled.modality,
+            text_columns=source.text_columns,
+            row_columns=tuple(map(bundle.ColumnRecord.of, source.row_columns)),
+            data_name=source.name,
+            precision=encoder.precision if isinstance(encoder, Computes) else "fp32",
+        ),
+    )
 
 
 def _compare(file: Path, source: Source, column: str) -> str:

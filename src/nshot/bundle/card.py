@@ -19,11 +19,11 @@ from nshot.bundle.manifest import (
     Manifest,
     MeasuredScore,
 )
-from nshot.core import TABLE, BackboneRef, Task, TaskKind
+from nshot.core import BackboneRef, Task, TaskKind
 
 _LABELS_SHOWN = 40
 _COLUMNS_SHOWN = 40
-_NOT_PRETRAINED = frozenset({TABLE, "pixels"})
+_NOT_PRETRAINED = frozenset({"pixels"})
 _FROM_UNLABELLED = frozenset({TaskKind.DETECT, TaskKind.CLUSTER, TaskKind.COMPRESS})
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LONGEST = 160
@@ -37,7 +37,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         manifest: What to say.
     """
     task, method = manifest.task, manifest.method
-    pretrained = [record for record in manifest.backbones if record.id not in _NOT_PRETRAINED]
+    pretrained = [record for record in manifest.backbones if not (record.ref.is_table or record.id in _NOT_PRETRAINED)]
     backbones = ", ".join(_licensed(record.id, record.licence) for record in pretrained) or "none"
     columns = ", ".join(_columns(manifest))
     lines = [

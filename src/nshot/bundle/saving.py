@@ -209,6 +209,7 @@ def references(settings: Any) -> Iterator[BackboneRef]:
     if isinstance(settings, Mapping):
         if set(settings) - {"learnt"} == {"id", "revision", "sha256"}:
             yield BackboneRef.from_json(settings)
+            yield from references(settings.get("learnt"))  # what a table learnt names the encoder of its texts
         else:
             for value in settings.values():
                 yield from references(value)

@@ -23,6 +23,7 @@ _EPILOG = """\b
 Examples:
   nshot check tickets.csv
   nshot check train.csv --test test.csv --json
+  nshot check customers.csv --task cluster
   nshot check chats.jsonl --backbone ./model
   nshot check tickets.csv --strict"""
 
@@ -54,6 +55,8 @@ def command(
         console = Console(file=sys.stdout, highlight=False)
         if found.example is not None:
             _show(console, found.example)
+        if found.columns:
+            _list_columns(console, found)
         for finding in found.checks:
             console.print(Text.assemble((f"{finding.code} {finding.title}", _STYLES[finding.severity.value])))
             console.print(Text(f"  {finding.explanation}"))
@@ -66,11 +69,29 @@ def command(
                 more = f" and {rest}more" if len(finding.rows) > 12 else ""
                 console.print(Text(f"  Rows: {shown}{more}", style="dim"))
         issues = sum(finding.severity.value != "note" for finding in found.checks)
-        writes = found.task.kind is TaskKind.GENERATE
-        answers = counted(found.n_labelled, "answer") if writes else counted(len(found.task.labels), "label")
-        console.print(f"{counted(found.rows, 'row')}, {answers}: {issues or 'no'} issue{'s' * (issues != 1)}.")
+        console.print(f"{counted(found.rows, 'row')}, {_answers(found)}: {issues or 'no'} issue{'s' * (issues != 1)}.")
     if strict and any(finding.severity.value != "note" for finding in found.checks):
         raise CheckFailedError("The data has issues, and --strict was given.")
+
+
+def _answers(found: api.CheckedData) -> str:
+    """Return how many answers there are, as the task has them."""
+    if found.task.kind is TaskKind.CLASSIFY:
+        return counted(len(found.task.labels), "label")
+    if found.task.kind is TaskKind.GENERATE:
+        return counted(found.n_labelled, "answer")
+    if found.task.kind is TaskKind.REGRESS:
+        return counted(found.n_labelled, "number to predict", "numbers to predict")
+    return f"{found.n_labelled:,} labelled" if found.n_labelled else "none labelled"
+
+
+def _list_columns(console: Console, found: api.CheckedData) -> None:
+    """Print a line for each kind of column; what was left out is a finding."""
+    from nshot.data.columns import described
+
+    for line in described(found.columns):
+        console.print(Text(line, style="dim"))
+    console.print()
 
 
 def _show(console: Console, example: ShownExample) -> None:

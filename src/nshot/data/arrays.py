@@ -68,7 +68,7 @@ def load(path: Path, *, is_test: bool = False) -> Arrays:
         DataError: It is damaged, or no array of it holds examples.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             held = {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = "it holds Python objects" if "pickle" in str(error) else "it is damaged, or no archive of arrays"

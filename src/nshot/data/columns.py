@@ -144,6 +144,12 @@ def holds_numbers(column: pa.ChunkedArray) -> bool:
     return found is not None and found[1] >= _MOST_ARE
 
 
+def holds_numbers_or_dates(column: pa.ChunkedArray) -> bool:
+    """Return whether nearly all cells of a column of strings that are there are numbers, or dates."""
+    counts = _counts(column)
+    return any(found is not None and found[1] >= _MOST_ARE for found in (number_style(counts), date_style(counts)))
+
+
 def number_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the numbers in a column of strings however they are written; null where there is none."""
     style = Written.PLAIN if _are_all_numbers(column) else (number_style(_counts(column)) or (Written.PLAIN,))[0]

@@ -179,7 +179,7 @@ def read(
     form = None if named.columns else _form(facts, rows, name, named)
     if form is not None:
         return _conversations(opened, table, form, _generating(options, name), group=options.group, time=options.time)
-    chosen = _choose(facts, rows, name, named)
+    chosen = _choose(facts, table, name, named)
     kind = _task_kind(chosen, table, named)
     found = None
     if chosen.label is not None:
@@ -851,9 +851,9 @@ def _likely_labels(
     )
 
 
-def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, options: ReadOptions) -> _Chosen:
+def _choose(facts: Mapping[str, recognition.ColumnFacts], table: HeldTable, name: str, options: ReadOptions) -> _Chosen:
     """Return the columns of texts, if the examples are texts, and of labels."""
-    columns = tuple(facts)
+    columns, rows = tuple(facts), table.rows
     needs_label = options.task not in {kind.value for kind in _WITHOUT_LABELS}
     if len(columns) == 1 and needs_label:
         raise DataError(
@@ -861,7 +861,7 @@ def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, 
             "Another delimiter is named by --delimiter."
         )
     likely = None if options.text or options.columns else _likely_texts(facts, rows, options)
-    if likely is not None and _are_rows(facts[likely.name], facts, options):
+    if likely is not None and _are_rows(facts[likely.name], facts, table, options):
         likely = None
     text = options.text or ((likely.name,) if likely else ())
     kind = TaskKind(options.task) if options.task else None
@@ -882,10 +882,22 @@ def _choose(facts: Mapping[str, recognition.ColumnFacts], rows: int, name: str, 
 
 
 def _are_rows(
-    likely: recognition.ColumnFacts, facts: Mapping[str, recognition.ColumnFacts], options: ReadOptions
+    likely: recognition.ColumnFacts,
+    facts: Mapping[str, recognition.ColumnFacts],
+    table: HeldTable,
+    options: ReadOptions,
 ) -> bool:
-    """Whether a table is one of many columns, among which none is surely the text."""
-    return len(_free(facts, options)) > _FEW_COLUMNS and not recognition.is_surely_text(likely)
+    """Whether the examples are rows although a column looks a little like texts.
+
+    That it does is enough where labels are to be told and there are few columns; not where it holds numbers or dates
+    that are only written in an unusual way.
+    """
+    from nshot.data.columns import holds_numbers_or_dates
+
+    if recognition.is_surely_text(likely):
+        return False
+    is_table = len(_free(facts, options)) > _FEW_COLUMNS or options.task not in {None, "classify"}
+    return is_table or holds_numbers_or_dates(table[likely.name])
 
 
 def _no_label(columns: Sequence[str], text: Sequence[str], free: Sequence[str], name: str) -> DataError:
@@ -917,7 +929,11 @@ def _label_of(
         usual = [column.name for column in free if recognition.is_named(column.name, recognition.TRUTH_NAMES)]
         return usual[0] if usual else None
     numeric = [column for column in free if column.numeric]
-    usual = [column.name for column in numeric if recognition.is_named(column.name, recognition.VALUE_NAMES)]
+    usual = [
+        column.name
+        for column in sorted(free, key=lambda column: not column.numeric)
+        if recognition.is_named(column.name, recognition.VALUE_NAMES)
+    ]
     if not usual:
         raise DataError(
             f"No column of {name} is called what numbers to predict are called. Found: {listed(tuple(facts))}. "
@@ -998,7 +1014,7 @@ def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) 
         distinct=round(len(seen) * filled / counted) if len(seen) >= _MOST_DISTINCT else len(seen),
         mean_characters=characters / filled,
         mean_words=sum(len(value.split()) for value in some) / len(some),
-        numeric=all(_is_number(value) for value in some),
+        numeric=all(recognition.is_number(value) for value in some),
         is_truth=all(value.casefold() in recognition.TRUTHS for value in some),
         # A row that is none should be named, and not decide what the others are.
         is_messages=2 * len(lists) >= len(ends) or is_called_messages,
@@ -1006,14 +1022,6 @@ def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) 
         is_nested=is_nested,
         is_json=all(value[0] in "[{" for value in some[:_LOOKED_AT]),
     )
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
 
 
 def missing_columns(missing: Sequence[str], columns: Sequence[str], name: str) -> DataError:

@@ -184,6 +184,15 @@ def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
     return named + repeated + few + (0.5 if last else 0.0) - unlike
 
 
+def is_number(cell: str) -> bool:
+    """Return whether a cell is a number as programs write it."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def is_named(name: str, usual: Sequence[str]) -> bool:
     """Return whether a column is called exactly like one of these."""
     return "_".join(words_of(name)) in usual

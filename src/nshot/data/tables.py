@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
 
 import pyarrow as pa
 
-from nshot.core import DataError, closest, shortened
+from nshot.core import DataError, closest, listed, shortened
 from nshot.data import arrays, images
 from nshot.data import encoding as encodings
 from nshot.data.options import ReadOptions
-from nshot.data.recognition import is_usual_name
+from nshot.data.recognition import is_number, is_usual_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,8 @@ Source: TypeAlias = (
 DELIMITERS = ",\t;|"
 STDIN = "-"
 _SAMPLE_CHARACTERS = 100_000  # below the longest cell that Python's csv module takes
+_FEWEST_LINES = 3
+_LONGEST_START = 32 << 20
 _CSV_BLOCK = 8 << 20
 _LARGEST_CSV_BLOCK = 1 << 30
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
@@ -249,12 +251,23 @@ def _text_file(path: Path, head: bytes, options: ReadOptions, wanted: str) -> _T
         with stream() as opened:
             encoding = encodings.named(options.encoding) if options.encoding else encodings.detect(opened, path.name)
         with stream() as opened:
-            start = encoding.decoded(opened.read(4 * _SAMPLE_CHARACTERS)).removeprefix("\ufeff")
+            start = encoding.decoded(_beginning(opened)).removeprefix("\ufeff")
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{path.name} is a damaged gzip file.") from None
     if not start.strip():
         raise DataError(f"{path.name} is empty. Expected {wanted}.")
     return _TextFile(path.name, stream, encoding, start)
+
+
+def _beginning(opened: BinaryIO) -> bytes:
+    """Return enough of a file for its form to be seen: the first characters, or three lines where these are longer."""
+    start = opened.read(4 * _SAMPLE_CHARACTERS)
+    while start.count(b"\n") < _FEWEST_LINES and len(start) < _LONGEST_START:
+        more = opened.read(4 * _SAMPLE_CHARACTERS)
+        if not more:
+            break
+        start += more
+    return start
 
 
 def _missing(path: Path) -> DataError:
@@ -311,21 +324,32 @@ def _records(sample: str, delimiter: str, *, quoted: bool = True) -> list[list[s
     """Return the first records of a csv text; the last, possibly cut off, is left out if there are others."""
     lines = io.StringIO(sample, newline="")
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
-    records = [record for record in reader if record]
+    try:
+        records = [record for record in reader if record]
+    except csv.Error:  # a cell beyond what Python's module takes: another delimiter
+        return []
     cut = len(sample) >= _SAMPLE_CHARACTERS
     return records[:-1] if cut and len(records) > 1 else records
 
 
+def _sample(start: str) -> str:
+    """Return the first characters, or the first lines where a header alone is longer."""
+    if start.find("\n") < _SAMPLE_CHARACTERS:
+        return start[:_SAMPLE_CHARACTERS]
+    lines = start.split("\n", _FEWEST_LINES)[:_FEWEST_LINES]
+    return "\n".join(lines)
+
+
 def _sniff(start: str, options: ReadOptions, suffix: str) -> tuple[str | None, list[list[str]]]:
     """Return the delimiter, or None for a single column, and the records read with it."""
-    sample = start[:_SAMPLE_CHARACTERS]
+    sample = _sample(start)
     if options.delimiter:
         named = {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
         if len(named) != 1:
             raise DataError(f"The delimiter must be one character or tab. Got {options.delimiter!r} instead.")
-        return named, _records(sample, named)
+        return named, _records(sample, named) or [[shortened(sample, _SAMPLE_CHARACTERS)]]
     best: tuple[float, int] | None = None
-    found: tuple[str | None, list[list[str]]] = (None, _records(sample, "\x1f"))
+    found: tuple[str | None, list[list[str]]] = (None, _records(start[:_SAMPLE_CHARACTERS], "\x1f"))
     for delimiter in DELIMITERS:
         records = _records(sample, delimiter)
         width = len(records[0]) if records else 0
@@ -366,15 +390,7 @@ def _header(names: Sequence[str], name: str) -> tuple[str, ...]:
 
 def _has_numbers(records: list[list[str]]) -> bool:
     """Whether a column holds nothing but numbers below the first record: no running text does."""
-    return any(all(_is_number(value) for value in column) for column in zip(*records[1:], strict=True))
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+    return any(all(is_number(value) for value in column) for column in zip(*records[1:], strict=True))
 
 
 def _is_headless(records: list[list[str]]) -> bool:
@@ -389,7 +405,7 @@ def _is_headless(records: list[list[str]]) -> bool:
     heads = [
         value
         for i, value in enumerate(first)
-        if _is_number(value) and all(_is_number(record[i]) for record in rest if record[i].strip())
+        if is_number(value) and all(is_number(record[i]) for record in rest if record[i].strip())
     ]
     if not heads:
         return False
@@ -414,7 +430,7 @@ def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequ
         )
     separator = delimiter or "\x1f"
     # A cell that opens a quote and never closes it swallows rows; such files are written without quoting.
-    quoted = not _is_unquoted(text.start[:_SAMPLE_CHARACTERS], separator, len(columns))
+    quoted = not _is_unquoted(_sample(text.start), separator, len(columns))
 
     def batches(rows: int) -> Iterator[Batch]:
         return _csv_batches(text, columns, separator, quoted, rows, header_rows=0 if headless else 1)
@@ -500,7 +516,7 @@ def _refuse_csv(
         line, cells = ragged
         raise DataError(
             f"Line {line:,} of {text.name} has {cells} {'cell' if cells == 1 else 'cells'}; the header has "
-            f"{len(columns)} ({', '.join(columns)}). A text that contains the delimiter '{shown}' needs double quotes "
+            f"{len(columns)} ({listed(columns)}). A text that contains the delimiter '{shown}' needs double quotes "
             "around it; another delimiter is named by --delimiter."
         ) from None
     reason = str(error).removeprefix("CSV parse error: ").split("\n")[0]

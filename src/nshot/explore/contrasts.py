@@ -105,7 +105,7 @@ class _Feature:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}".replace("%", " %") if share == 0 or share >= 0.01 else "less than 1 %"
+    return f"{share:.0%}" if share == 0 or share >= 0.01 else "less than 1%"
 
 
 def _features(cells: Cells, rows: Array) -> list[_Feature]:

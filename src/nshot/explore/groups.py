@@ -9,7 +9,9 @@ import numpy as np
 
 from nshot.core import Progress, silent
 from nshot.training.clustering.algorithms import ALGORITHMS
-from nshot.training.clustering.search import Considered, search
+from nshot.training.clustering.rules import Rule
+from nshot.training.clustering.search import Considered, Found, search
+from nshot.training.clustering.space import Space
 
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
@@ -35,6 +37,8 @@ class Groups:
         confidence: Shape (n,), float64: how surely each row belongs to its group, 0 to 1; 0 of a row in none.
         sampled: How many rows the search used.
         reason: In words, why this number, or why there are none.
+        space: What the rule makes of vectors first.
+        rule: Puts further rows into these groups; None where there are none.
     """
 
     labels: Array
@@ -47,6 +51,8 @@ class Groups:
     confidence: Array
     sampled: int
     reason: str
+    space: Space
+    rule: Rule | None
 
 
 def find_groups(
@@ -81,7 +87,7 @@ def find_groups(
     with threadpool_limits(threads):
         found = search(vectors, algorithms=names, size=n_groups, most=most, seed=seed, progress=progress)
         if found.rule is None or found.chosen is None:
-            return _none(vectors, len(found.rows), found.considered, found.reason)
+            return _none(vectors, found)
         labels, confidence = np.empty(len(vectors), dtype=np.int64), np.empty(len(vectors))
         sums = np.zeros((found.rule.n_groups, vectors.shape[1]))
         for start in range(0, len(vectors), _BLOCK_ROWS):
@@ -103,19 +109,23 @@ def find_groups(
         confidence=confidence,
         sampled=len(found.rows),
         reason=found.reason,
+        space=found.space,
+        rule=found.rule.reordered(order),
     )
 
 
-def _none(vectors: Array, sampled: int, considered: tuple[Considered, ...], reason: str) -> Groups:
+def _none(vectors: Array, found: Found) -> Groups:
     return Groups(
         labels=np.full(len(vectors), -1, dtype=np.int64),
         n_groups=0,
         algorithm="",
         agreement=0.0,
         interval=(0.0, 0.0),
-        considered=considered,
+        considered=found.considered,
         centres=np.zeros((0, vectors.shape[1]), dtype=np.float32),
         confidence=np.zeros(len(vectors)),
-        sampled=sampled,
-        reason=reason,
+        sampled=len(found.rows),
+        reason=found.reason,
+        space=found.space,
+        rule=None,
     )

@@ -22,11 +22,8 @@ from nshot.explore.terms import Term, terms
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
-FEWEST_ROWS = 20
-"""Below this many different rows nothing can be said of groups."""
 _TYPICAL = 5
 _STRANGEST = 20
-_SEARCHED_FOR_COPIES = 20_000
 _WORDS = 6
 
 
@@ -121,7 +118,7 @@ def survey(
         alike = duplicates.among_images(examples.examples, near, vectors.shape[1])
     else:
         alike = duplicates.among_texts(examples.examples)
-    groups = _groups(vectors, alike, n_groups, seed, threads, progress)
+    groups = find_groups(vectors, seed=seed, threads=threads, n_groups=n_groups, progress=progress)
     strange = strangeness(near)
     rows = strangest(strange, alike.groups, _STRANGEST)
     why = extremes(cells, rows) if cells is not None else [[] for _ in rows]
@@ -148,21 +145,6 @@ def survey(
         to_label=tuple(to_label),
         plane=plane(vectors, always=np.unique(np.array(shown, dtype=np.int64)), seed=seed, threads=threads),
     )
-
-
-def _groups(
-    vectors: Array, alike: Duplicates, n_groups: int | None, seed: int, threads: int, progress: Progress
-) -> Groups:
-    """Return the groups, or that there are too few different rows to look for any."""
-    n = len(vectors)
-    different = len(np.unique(alike.exact))
-    if different < max(FEWEST_ROWS, 2 * (n_groups or 0)):
-        how_many = f"{n:,} rows" if different == n else f"{n:,} rows, {different:,} of them different,"
-        reason = f"There are too few rows to look for groups: {how_many} and {FEWEST_ROWS} are needed."
-        nobody = np.full(n, -1, dtype=np.int64)
-        centres = np.zeros((0, vectors.shape[1]), dtype=np.float32)
-        return Groups(nobody, 0, "", 0.0, (0.0, 0.0), (), centres, np.zeros(n), n, reason)
-    return find_groups(vectors, seed=seed, threads=threads, n_groups=n_groups, progress=progress)
 
 
 def _described(

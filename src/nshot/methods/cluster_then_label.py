@@ -37,11 +37,11 @@ _SHARPNESS = 20.0
 class ClusterThenLabel(Method):
     """Group all examples without their labels, then let the few labelled ones name the groups.
 
-    **Idea.** Spherical k-means on the pool's features: ``maximise sum_i cos(f(x_i), m_g(i))`` over groups g and their
-    centres m. Each labelled example votes in its group, with the weight ``exp(20 (cos(f(x_i), m_g) - the group's
-    largest))``; a group without any takes the votes of the most similar group that has some. ``p(c | x)`` is c's share
-    of the votes in the group whose centre is most similar to x, one more vote being spread evenly over the classes.
-    At most 4,000 pool examples, drawn by the seed, are clustered.
+    **Idea.** k-means on the pool's features, each scaled to length one: nearly ``maximise sum_i cos(f(x_i), m_g(i))``
+    over groups g and their centres m. Each labelled example votes in its group, with the weight
+    ``exp(20 (cos(f(x_i), m_g) - the group's largest))``; a group without any takes the votes of the most similar group
+    that has some. ``p(c | x)`` is c's share of the votes in the group whose centre is most similar to x, one more vote
+    being spread evenly over the classes. At most 4,000 pool examples, drawn by the seed, are clustered.
 
     **Needs** a backbone that embeds, a pool of unlabelled examples, and one label.
 
@@ -55,6 +55,7 @@ class ClusterThenLabel(Method):
     **Example.** ``nshot fit tickets.csv --method cluster_then_label --set groups=50 --out model``
     """
 
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(
         tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS}), pool=True
     )
@@ -71,6 +72,7 @@ class ClusterThenLabel(Method):
         import numpy as np
 
         from nshot.training import frozen
+        from nshot.training.clustering import algorithms
         from nshot.training.rowwise import normalised, products
 
         self.require(task, train, backbone)
@@ -81,7 +83,8 @@ class ClusterThenLabel(Method):
         unlabelled = normalised(frozen.embed(encoder, source.take(drawn.tolist()).examples)).astype(np.float32)
         n_classes = len(task.labels)
         wanted = self.groups or min(max(len(train) // 2, 3 * n_classes), 8 * n_classes)
-        centres = _spherical_k_means(unlabelled, min(wanted, len(unlabelled)), rng)
+        means = algorithms.centres(unlabelled, min(wanted, len(unlabelled)), context.seed, starts=1, rounds=_ROUNDS)
+        centres = normalised(means).astype(np.float32)
 
         classes, codes = frozen.numbered(train.labelled_targets())
         cosines = products(normalised(frozen.embed(encoder, train.examples)), centres)
@@ -142,48 +145,3 @@ class NamedGroups:
             "backbone": self.backbone.ref.as_json(),
         }
         return State(settings, {"centres": self.centres, "shares": self.shares})
-
-
-def _spherical_k_means(vectors: Array, n_groups: int, rng: Any) -> Array:
-    """Return the centres of `n_groups` groups, float32, shape (n_groups, d), each of length one."""
-    import numpy as np
-
-    from nshot.training.rowwise import normalised
-
-    centres = vectors[_spread_out(vectors, n_groups, rng)]
-    group = np.full(len(vectors), -1)
-    for _ in range(_ROUNDS):
-        cosines = vectors @ centres.T
-        closest = cosines.argmax(axis=1)
-        if np.array_equal(closest, group):
-            break
-        group = closest
-        order = np.argsort(group, kind="stable")
-        present, starts = np.unique(group[order], return_index=True)
-        sums = np.zeros((n_groups, vectors.shape[1]))
-        sums[present] = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
-        empty = np.setdiff1d(np.arange(n_groups), present)
-        if len(empty):
-            # An empty group starts again from the example that its own group fits least.
-            worst = np.argsort(cosines[np.arange(len(vectors)), group], kind="stable")[: len(empty)]
-            sums[empty] = vectors[worst]
-        centres = normalised(sums).astype(np.float32)
-    return centres
-
-
-def _spread_out(vectors: Array, n_groups: int, rng: Any) -> Array:
-    """Return rows to start from: k-means++ drawn from a sample of at most 8 rows per group."""
-    import numpy as np
-
-    sample = vectors[: 8 * n_groups]
-    chosen = [int(rng.integers(len(sample)))]
-    distance = np.full(len(sample), np.inf)
-    while len(chosen) < n_groups:
-        distance = np.minimum(distance, np.maximum(0.0, 1.0 - (sample @ sample[chosen[-1]]).astype(np.float64)))
-        total = distance.sum()
-        if total <= 0:
-            free = np.setdiff1d(np.arange(len(sample)), chosen)
-            chosen.extend(free[: n_groups - len(chosen)].tolist())
-            break
-        chosen.append(int(np.searchsorted(np.cumsum(distance), rng.random() * total).clip(max=len(sample) - 1)))
-    return np.array(chosen)

@@ -35,12 +35,13 @@ _FEWEST_STEPS = 100
 class FromScratch(TrainingOptions, Method):
     """Train the backbone's architecture from random weights, and a linear head, on the labels alone.
 
-    **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)`` over all weights of f, tables of word
-    vectors included, W and b. The weights of f are drawn at random, W starts at zero. It is a control: what a
-    pre-trained network does better than this is what its pre-training is worth.
+    **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)``, or of a number the squared error of
+    ``w f(x) / |f(x)| + b``, over all weights of f, tables of word vectors included, W and b. The weights of f are drawn
+    at random, W starts at zero. It is a control: what a pre-trained network does better than this is what its
+    pre-training is worth. Of a table, f is a small network on the columns.
 
-    **Needs** a backbone that embeds and trains, and one label. Of the backbone it uses the architecture and the
-    tokenizer, none of the weights. Does not read label names. Chooses nothing.
+    **Needs** a backbone with an architecture that can be trained from random weights, and one label. Of the backbone it
+    uses the architecture and the tokenizer, none of the weights. Does not read label names. Chooses nothing.
 
     **Wins** with very many labels in a language or a domain that the backbone never saw. **Loses** otherwise, to word
     counts too.
@@ -51,7 +52,7 @@ class FromScratch(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS, Ability.STARTS})
     )
     family: ClassVar[Family] = Family.FROM_SCRATCH
     uses_seed: ClassVar[bool] = True
@@ -74,7 +75,7 @@ class FromScratch(TrainingOptions, Method):
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
-        """Return the trained classifier; see `Method.fit`.
+        """Return the trained network; see `Method.fit`.
 
         Raises:
             TrainingError: The training diverged.
@@ -83,24 +84,24 @@ class FromScratch(TrainingOptions, Method):
         from nshot.training import classifier, supervised
         from nshot.training.loop import Group
 
-        source = classifier.trainable(backbone)
+        source = classifier.startable(backbone)
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
             network = classifier.Classifier(source.random_module(context.seed), start)
             classifier.set_dropout(network, self.dropout)
             return network, [Group(list(network.parameters()))]
 
-        # A network that knows nothing has no features: the head starts at zero, with the frequencies of classes.
-        nothing = np.zeros((len(train), source.width), dtype=np.float32)
+        # A network that knows nothing has no features: the head starts at zero, with class frequencies or the mean.
+        nothing = np.zeros((len(train), source.network_width), dtype=np.float32)
         labelled = supervised.Labelled.of(task, train, source, nothing)
         trained = supervised.fit(labelled, build, self._with_epochs(len(train)), self.learning_rate, context)
-        return supervised.fine_tuned(task, source, trained, self.label_smoothing)
+        return supervised.from_scratch(task, source, trained, self.label_smoothing)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved classifier; see `Method.restore`."""
+        """Return the saved network; see `Method.restore`."""
         from nshot.training import supervised
 
-        return supervised.restored(task, state, open_backbone, self.label_smoothing)
+        return supervised.from_scratch_restored(task, state, open_backbone, self.label_smoothing)
 
     def _with_epochs(self, n_labels: int) -> FromScratch:
         if self.epochs is not None:

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 class FullFinetune(TrainingOptions, Method):
     """Train the whole network and a linear head on the labels.
 
-    **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)`` over W, b and the weights of f, with
-    AdamW, a short warm-up and a cosine down to zero. The head starts as a strongly regularised probe. The table of word
-    vectors stays as it is, unless `train_embeddings`: most of its rows never occur in the training texts. Lower layers
-    learn more slowly (`layer_decay`): they hold what is common to all texts.
+    **Idea.** Minimise the cross-entropy of ``softmax(W f(x) / |f(x)| + b)``, or of a number the squared error of
+    ``w f(x) / |f(x)| + b``, over W, b and the weights of f, with AdamW, a short warm-up and a cosine down to zero. The
+    head starts as a strongly regularised probe. The table of word vectors stays as it is, unless `train_embeddings`:
+    most of its rows never occur in the training texts. Lower layers learn more slowly (`layer_decay`): they hold what
+    is common to all texts.
 
     **Needs** a backbone that embeds and trains, and one label. Does not read label names. Chooses nothing: the number
     of passes follows from the number of labels.
@@ -49,7 +50,7 @@ class FullFinetune(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
     )
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True

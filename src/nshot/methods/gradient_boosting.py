@@ -108,7 +108,7 @@ class GradientBoosting(Method):
             return BoostedClasses(task, encoder, classes, None, np.zeros(1), {"calibration": 1.0})
         folds = selection.inner_folds(codes, train.groups)
         held = np.flatnonzero(folds != selection.NEVER)
-        true = [targets[row] for row in held]
+        true = [targets[row] for row in held.tolist()]
 
         def judge(scores: Array) -> float:
             return context.objective(true, frozen.answers(task, classes, softmax(scores)))

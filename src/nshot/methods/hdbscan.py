@@ -47,8 +47,8 @@ class Hdbscan(Method):
     uses_seed: ClassVar[bool] = True
 
     smallest: float | None = Field(default=None, gt=0, le=0.5)
-    """The smallest share of the examples that is taken for a group; left out: the share of 0.02, 0.05 and 0.1 whose groups
-    are most stable."""
+    """The smallest share of the examples that is taken for a group; left out: of 0.02, 0.05 and 0.1 the one whose
+    groups are most stable."""
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext

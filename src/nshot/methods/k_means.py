@@ -32,8 +32,8 @@ class KMeans(Method):
 
     **Needs** a backbone that embeds, and unlabelled examples; no label.
 
-    **Wins** where groups are round and about equally wide; nothing is quicker. **Loses** where they are stretched, or of
-    very different widths.
+    **Wins** where groups are round and about equally wide; nothing is quicker. **Loses** where they are stretched, or
+    of very different widths.
 
     **Source.** Lloyd 1982, Least squares quantization in PCM; Arthur and Vassilvitskii 2007, k-means++, for the start.
 

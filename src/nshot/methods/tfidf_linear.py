@@ -29,7 +29,8 @@ from nshot.core import (
 from nshot.spec import Method
 
 if TYPE_CHECKING:
-    from nshot.training.head import LinearHead, ValueHead
+    from nshot.training.head import LinearHead
+    from nshot.training.ridge import ValueHead
     from nshot.training.rowwise import Array
 
 # Thai, Lao, Khmer, Chinese and Japanese are written without spaces: there every character is a token.

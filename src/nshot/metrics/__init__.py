@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from nshot.core import OptionError, Task, TaskKind, closest
-from nshot.metrics import classify, detect, extract, generate, regress
+from nshot.metrics import classify, cluster, compress, detect, extract, generate, regress
 from nshot.metrics.metric import Array, Metric
 from nshot.metrics.own_function import own_function
 
 _METRICS: dict[str, Metric] = {
-    metric.name: metric for file in (classify, regress, detect, extract, generate) for metric in file.METRICS
+    metric.name: metric
+    for file in (classify, regress, detect, cluster, compress, extract, generate)
+    for metric in file.METRICS
 }
 
 _SPELLINGS = {"rouge_l": "rougeL", "rougel": "rougeL", "recall_at_far": "recall_at_far:0.01"}

@@ -130,11 +130,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     """Return what was found, in sentences."""
     found = [record["reason"]]
     if record["n_groups"]:
-        found.append(
-            f"Found by {algorithm(record['algorithm'])}. Groups found on different samples agree with "
-            f"{wording.with_interval(record['agreement'], tuple(record['interval']))} (adjusted Rand index: 1 the same, "
-            "0 as by chance)."
-        )
+        found.append(f"Found by {algorithm(record['algorithm'])}.")
     if record["in_no_group"]:
         found.append(f"{wording.plural(record['in_no_group'], 'row')} belong to no group.")
     return [*found, outliers(record), duplicates(record), *record["notes"]]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nshot.report import costs, generated, new_labels, regression, wording
+from nshot.report import anomalies, costs, generated, new_labels, regression, wording
 from nshot.report.record import Mistake, Record, printable, read
 
 _MOST_PAIRS = 20
@@ -282,7 +282,10 @@ def _crossovers(record: Record) -> list[str]:
 
 def _of_its_kind(record: Record, texts: bool) -> list[list[str]]:
     """Return what there is for one kind of task only."""
-    parts = (("How far off it is", regression.markdown(record, texts=texts)),)
+    parts = (
+        ("How far off it is", regression.markdown(record, texts=texts)),
+        ("What it finds, and what it costs", anomalies.markdown(record, texts=texts)),
+    )
     return [[f"## {title}", "", *(_plain(line) for line in lines)] for title, lines in parts if lines]
 
 

@@ -99,6 +99,27 @@ class Part(BaseModel):
         return values
 
 
+class Figure(Part):
+    """A number and what it may be."""
+
+    value: float | None = None
+    interval: Ends = None
+
+
+class AlarmThreshold(Part):
+    """The anomaly score above which an alarm is raised, and what is to be expected of it."""
+
+    threshold: float | None = None
+    cost_per_1000_rows: Figure = Figure()
+    recall: Figure = Figure()
+    false_alarm_rate: Figure = Figure()
+    alarms_per_1000_rows: Figure = Figure()
+    cost_per_1000_rows_without_alarms: float | None = None
+    anomaly_share: float | None = None
+    cost_of_miss: float | None = None
+    cost_of_false_alarm: float | None = None
+
+
 class Pick(Part):
     """The candidate to take."""
 
@@ -111,6 +132,7 @@ class Pick(Part):
     score: float | None = None
     interval: Ends = None
     score_as_measured: float | None = None
+    threshold: AlarmThreshold | None = None
 
 
 class Scored(Part):
@@ -449,6 +471,37 @@ class Regression(Part):
     worst: tuple[Miss, ...] = ()
 
 
+class Operating(Part):
+    """What is found where a share of the normal rows may raise a false alarm."""
+
+    false_alarm_rate: float | None = None
+    recall: float | None = None
+    interval: Ends = None
+    precision: float | None = None
+    alarms_per_1000_rows: float | None = None
+
+
+class Ranked(Part):
+    """A test example with its anomaly score, and the share of test examples that score lower."""
+
+    row: int | None = None
+    text: Text = ""
+    picture: Picture = ""
+    score: float | None = None
+    share_below: float | None = None
+
+
+class Detection(Part):
+    """How the pick detects anomalies."""
+
+    anomalies: int | None = None
+    normal: int | None = None
+    anomaly_share: float | None = None
+    points: tuple[Operating, ...] = ()
+    strangest_normal: tuple[Ranked, ...] = ()
+    least_strange: tuple[Ranked, ...] = ()
+
+
 class Reproduce(Part):
     """What it takes to get the same figures again."""
 
@@ -565,6 +618,7 @@ class Details(Part):
     suspected_labels: tuple[Mistake, ...] = ()
     calibration: Calibration = Calibration()
     regression: Regression = Regression()
+    detection: Detection = Detection()
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
     training: tuple[Training, ...] = ()

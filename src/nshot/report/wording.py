@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from nshot import metrics
 from nshot.core import Task, TaskKind
+from nshot.metrics import detect
 from nshot.report.record import Confusion, Curve, Difference, Entry, Gain, Record, Skipped, Training, printable
 from nshot.study import counting
 from nshot.study.words import amount
@@ -48,6 +49,7 @@ METRICS = {
 EXACT = 6
 """So many significant digits of a number show it as it stands in the data."""
 _MOST_COLUMNS = 3
+_RECALL_AT = f"{detect.RECALL_AT}:"
 NOT_PRETRAINED = frozenset({"table", "pixels"})
 """Backbones that only turn columns or pixels into numbers: a pick does not stand on them as it does on a model."""
 
@@ -265,6 +267,9 @@ def fit_time(entry: Entry) -> str:
 
 def named_metric(name: str) -> str:
     """Return what people call a metric; a function or pattern of the user's (``module:function``) keeps its name."""
+    rate = name.removeprefix(_RECALL_AT)
+    if rate != name and rate.replace(".", "", 1).isdigit():
+        return f"recall at {100 * float(rate):g} % false alarms"
     return METRICS.get(name) or (name if ":" in name else name.replace("_", " ")) or "score"
 
 

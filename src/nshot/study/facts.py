@@ -66,7 +66,13 @@ def facts(
     """
     details = dict(result.verdict.details)
     tested = test or source
-    for missed in (*details.get("mistakes", []), *details.get("regression", {}).get("worst", [])):
+    detection = details.get("detection", {})
+    for missed in (
+        *details.get("mistakes", []),
+        *details.get("regression", {}).get("worst", []),
+        *detection.get("strangest_normal", []),
+        *detection.get("least_strange", []),
+    ):
         position = missed["row"]
         missed.update(_as_shown(tested.dataset.examples[position]))
         missed["row"] = int(tested.positions[position])

@@ -97,7 +97,7 @@ def contenders(
         if name not in named and task.kind not in method.needs.tasks:
             continue  # made for something else: to leave it out is no news
         for backbone in backbones if method.needs.abilities is not None else [None]:
-            if name not in named and backbone is not None and not _are_made_for_each_other(method, backbone, modality):
+            if name not in named and not _are_made_for_each_other(method, backbone, modality):
                 continue
             candidate = Candidate(
                 method=name,
@@ -118,8 +118,10 @@ def contenders(
     return found, skipped
 
 
-def _are_made_for_each_other(method: Method, backbone: Backbone, modality: str) -> bool:
-    """Return whether a method can do anything with a backbone, and the backbone with the data."""
+def _are_made_for_each_other(method: Method, backbone: Backbone | None, modality: str) -> bool:
+    """Return whether a method can do anything with a backbone, and the backbone (or the method) with the data."""
+    if backbone is None:
+        return modality in method.needs.modalities
     return modality in backbone.modalities and (method.needs.abilities or frozenset()) <= backbone.abilities
 
 

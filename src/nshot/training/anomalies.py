@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nshot.core import Dataset, Prediction, Task, TaskKind
+from nshot.core import DataError, Dataset, Prediction, Task, TaskKind
 
 ANOMALY, NORMAL = "anomaly", "normal"
 
@@ -35,6 +35,25 @@ def against_the_pool(train: Dataset, pool: Dataset) -> Dataset:
         targets=[*marked, *[NORMAL] * len(pool)],
         name=train.name,
     )
+
+
+def labelled_anomalies(train: Dataset, method: str) -> Dataset:
+    """Return the labelled rows that are anomalies.
+
+    Args:
+        train: n examples, targets true of an anomaly.
+        method: Who asks, for the message.
+
+    Raises:
+        DataError: There is none.
+    """
+    found = train.where(bool)
+    if not len(found):
+        raise DataError(
+            f"{method} learns from labelled anomalies; of the {len(train):,} labelled rows of {train.name} none is one. "
+            "Label one, or use a method that needs none: isolation_forest."
+        )
+    return found
 
 
 def scores(prediction: Prediction) -> Prediction:

@@ -1,31 +1,25 @@
-"""A classifier that is trained together with its encoder: what fine-tuning methods have in common besides the loop."""
+"""A head that is trained together with its encoder: what fine-tuning methods have in common besides the loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nshot.core import Backbone, BackboneRef, Embeds, Example, Prediction, State, Task, Trains, UnsupportedError
-from nshot.training import logistic
-from nshot.training.frozen import Encoder, answers, encoder
+from nshot.core import Backbone, BackboneRef, Embeds, Example, Prediction, Starts, State, Task, Trains, UnsupportedError
+from nshot.training import goals
+from nshot.training.frozen import Encoder, encoder
 from nshot.training.logistic import Logistic
-from nshot.training.losses import unsmoothed
-from nshot.training.rowwise import normalised, products, softmax
-
-if TYPE_CHECKING:
-    from nshot.training.rowwise import Array
+from nshot.training.rowwise import normalised, products
 
 _ENTRY_SIZE = 0.5
 """Root mean square of the entries of a vector before the head: with it one rate suits every backbone and width."""
-_START_STRENGTH = 0.1
-"""C of the head that training starts from."""
 
 
 class Classifier(nn.Module):
@@ -58,21 +52,6 @@ class Classifier(nn.Module):
         """Return the head as it applies to vectors of length one: shapes (classes, width) and (classes,)."""
         weight = self.head.weight.detach().cpu().numpy() * np.float32(self.length)
         return {"head.weight": weight, "head.bias": self.head.bias.detach().cpu().numpy().copy()}
-
-
-def soft_start(features: Array, codes: Array, n_classes: int) -> Logistic:
-    """Return a strongly regularised head for the untrained encoder: the right directions, and hardly sure of anything.
-
-    Its loss is close to chance, so that the first gradients still reach the encoder in full. A head that already fits
-    leaves the encoder little to learn, and one that begins at zero lets it lose what it knew before the head has found
-    a direction; at 64 labels each costs several points on one data set or another.
-
-    Args:
-        features: Of the untrained encoder, shape (n, width).
-        codes: The class of each example, int64, shape (n,).
-        n_classes: Number of classes.
-    """
-    return logistic.fit(normalised(features), codes, n_classes, strength=_START_STRENGTH)
 
 
 def set_dropout(network: nn.Module, share: float) -> None:
@@ -117,6 +96,22 @@ def trainable(backbone: Backbone | None) -> TrainableEncoder:
     return found
 
 
+class StartableEncoder(Encoder, Starts, Protocol):
+    """A backbone that embeds, and whose architecture can be trained from random weights."""
+
+
+def startable(backbone: Backbone | None) -> StartableEncoder:
+    """Return `backbone` as one that embeds and starts.
+
+    Raises:
+        UnsupportedError: It does not, or there is none.
+    """
+    found = encoder(backbone)
+    if not isinstance(found, Starts):
+        raise UnsupportedError(f"A backbone that can be trained from scratch is needed; {found.ref.name} cannot.")
+    return found
+
+
 def reopened(state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> TrainableEncoder:
     """Return the backbone that a saved `state` names."""
     return trainable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
@@ -130,7 +125,7 @@ class FineTuned:
         task: What is asked.
         encoder: With the trained weights.
         label_smoothing: What it was trained with.
-        saved: Its state: settings with ``classes`` and ``backbone``, tensors with ``head.weight`` and ``head.bias``.
+        saved: Its state: settings of the goal and ``backbone``, tensors with ``head.weight`` and ``head.bias``.
     """
 
     task: Task
@@ -139,16 +134,13 @@ class FineTuned:
     saved: State
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities of each example."""
-        return answers(self.task, self.saved.settings["classes"], self._probabilities(examples))
+        """Return label and probabilities, or the value, of each example."""
+        weight, bias = self.saved.tensors["head.weight"], self.saved.tensors["head.bias"]
+        scores = np.zeros((0, len(weight)), dtype=np.float32)
+        if len(examples):
+            scores = products(normalised(self.encoder.embed(examples)), weight, bias)
+        return goals.said(self.task, self.saved.settings, scores, self.label_smoothing)
 
     def state(self) -> State:
         """Return what was trained."""
         return self.saved
-
-    def _probabilities(self, examples: Sequence[Example]) -> Array:
-        weight, bias = self.saved.tensors["head.weight"], self.saved.tensors["head.bias"]
-        if len(examples) == 0:
-            return np.zeros((0, len(weight)), dtype=np.float32)
-        scores = products(normalised(self.encoder.embed(examples)), weight, bias)
-        return unsmoothed(softmax(scores), self.label_smoothing)

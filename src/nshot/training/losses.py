@@ -36,6 +36,11 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     return loss
 
 
+def squared_error(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the loss of a network that answers with one number, shape (batch, 1)."""
+    return functional.mse_loss(network(**batch.inputs).float()[:, 0], _targets(batch), reduction="sum")
+
+
 def chance_loss(codes: Array, n_classes: int, label_smoothing: float = 0.0) -> float:
     """Return the smallest mean loss, in nats, of an answer that is the same for every example.
 

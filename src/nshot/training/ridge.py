@@ -105,7 +105,7 @@ def fit_head(
         for fold in range(int(folds.max()) + 1):
             out = np.flatnonzero(folds == fold)
             found[:, out] = design.held_out(np.flatnonzero(folds != fold), out, standard, strengths)
-        true = [targets[row] for row in held]
+        true = [targets[row] for row in held.tolist()]
         scores = [objective(true, scale.answers(answers[held])) for answers in found]
         judged = dict(zip(strengths, scores, strict=True))
     best = selection.best_of(judged, USUAL_STRENGTH if strength is None else strength)
@@ -118,6 +118,20 @@ def fit_head(
         "judged": {f"{c:g}": round(score, 6) for c, score in judged.items() if np.isfinite(score)},
     }
     return ValueHead(scale, (coefficients * feature_scale).astype(np.float32), offset, chosen)
+
+
+def fit(features: Array, standard: Array, strength: float) -> tuple[Array, float]:
+    """Return coefficients, float64, shape (d,), and offset for one C.
+
+    Args:
+        features: Shape (n, d), dense.
+        standard: Targets, shape (n,).
+        strength: C: the larger, the weaker the regularisation.
+
+    Raises:
+        TrainingError: The features are too large for the arithmetic.
+    """
+    return _Dense(features).solution(np.asarray(standard, dtype=np.float64), strength)
 
 
 class _Dense:

@@ -1,4 +1,4 @@
-"""Training a classifier on labels: what every method does that puts a head on a network and trains both."""
+"""Training on labels: what every method does that puts a head on a network and trains both."""
 
 from __future__ import annotations
 
@@ -12,13 +12,21 @@ import torch
 from torch import nn
 
 from nshot.core import Backbone, BackboneRef, Dataset, FitContext, State, Task
-from nshot.training import batching, encoders, frozen, losses, selection
+from nshot.training import batching, encoders, frozen, selection
 from nshot.training.averaging import drawn_back
-from nshot.training.classifier import Classifier, FineTuned, TrainableEncoder, changed, reopened, soft_start
+from nshot.training.classifier import (
+    Classifier,
+    FineTuned,
+    StartableEncoder,
+    TrainableEncoder,
+    changed,
+    reopened,
+    startable,
+)
+from nshot.training.goals import Goal, goal
 from nshot.training.logistic import Logistic
 from nshot.training.loop import Group, TrainingRecord, Watch, train
 from nshot.training.options import TrainingOptions
-from nshot.training.rowwise import softmax
 
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
@@ -35,25 +43,21 @@ class Labelled:
     """The training examples as network and head take them.
 
     Attributes:
-        task: What is asked.
-        classes: The labels that occur, k of them.
-        codes: The class of each example, int64, shape (n,).
+        goal: What the head is to say, with the targets.
         features: Of the network before training, shape (n, width): what the head starts from.
         prepared: n items for `collate`; ``len(item)`` is the cost of one in tokens.
         collate: From some prepared items to the keyword arguments of the network.
         groups: n group keys, or None.
     """
 
-    task: Task
-    classes: tuple[str, ...]
-    codes: Array
+    goal: Goal
     features: Array
     prepared: Sequence[Any]
     collate: Callable[[Sequence[Any]], Mapping[str, torch.Tensor]]
     groups: Sequence[Hashable] | None = None
 
     @classmethod
-    def of(cls, task: Task, train: Dataset, source: TrainableEncoder, features: Array | None = None) -> Labelled:
+    def of(cls, task: Task, train: Dataset, source: StartableEncoder, features: Array | None = None) -> Labelled:
         """Return the rows of `train` as the network of `source` takes them.
 
         Args:
@@ -62,17 +66,16 @@ class Labelled:
             source: Prepares them, and computes the features.
             features: What the head starts from instead, shape (n, width).
         """
-        classes, codes = frozen.numbered(train.labelled_targets())
         if features is None:
             features = frozen.embed(source, train.examples)
         prepared = source.tokenize(train.examples)
-        return cls(task, classes, codes, features, prepared, source.collate, train.groups)
+        return cls(goal(task, train.labelled_targets()), features, prepared, source.collate, train.groups)
 
     def part(self, rows: Array) -> Labelled:
-        """Return these rows only, the classes staying all."""
+        """Return these rows only; the head stays that of all."""
         return replace(
             self,
-            codes=self.codes[rows],
+            goal=self.goal.part(rows),
             features=self.features[rows],
             prepared=[self.prepared[row] for row in rows],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
@@ -81,16 +84,16 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained classifier.
+    """A trained network.
 
     Attributes:
-        classes: The labels in the order of the head's scores.
-        network: In evaluation mode; with one class only, untrained.
+        goal: What its head says.
+        network: In evaluation mode; where all targets are the same, untrained.
         training: Json-able: how the training went, None where there was nothing to train.
         chosen: Json-able: what was chosen inside the labels.
     """
 
-    classes: tuple[str, ...]
+    goal: Goal
     network: Classifier
     training: dict[str, Any] | None
     chosen: dict[str, Any] = field(default_factory=dict)
@@ -104,7 +107,7 @@ class Trained:
             more: Further settings, json-able.
         """
         settings = {
-            "classes": list(self.classes),
+            **self.goal.settings(),
             "backbone": ref.as_json(),
             **more,
             "training": self.training,
@@ -121,13 +124,13 @@ def fit(
     Raises:
         TrainingError: The training diverged.
     """
-    if len(labelled.classes) < 2:
-        return Trained(labelled.classes, build(_start(labelled))[0], None)
+    if labelled.goal.is_settled:
+        return Trained(labelled.goal, build(_start(labelled))[0], None)
     fraction, chosen = (
         _stop_early(labelled, build, options, learning_rate, context) if options.early_stopping else (1.0, {})
     )
     network, record = _train(labelled, build, options, learning_rate, context, fraction=fraction)
-    return Trained(labelled.classes, network, record.as_json(), chosen)
+    return Trained(labelled.goal, network, record.as_json(), chosen)
 
 
 def fine_tuned(task: Task, source: TrainableEncoder, trained: Trained, label_smoothing: float) -> FineTuned:
@@ -142,6 +145,23 @@ def restored(
 ) -> FineTuned:
     """Return the predictor of `fine_tuned` whose `state` was saved."""
     source = reopened(state, open_backbone)
+    return FineTuned(task, source.adapted(encoders.of_tensors(state.tensors)), label_smoothing, state)
+
+
+def from_scratch(task: Task, source: StartableEncoder, trained: Trained, label_smoothing: float) -> FineTuned:
+    """Return the predictor of a network that began at random; its state holds all weights."""
+    weights = {
+        name: value.detach().cpu().numpy().copy() for name, value in trained.network.encoder.state_dict().items()
+    }
+    state = trained.state(source.ref, encoders.as_tensors(weights))
+    return FineTuned(task, source.adapted(weights), label_smoothing, state)
+
+
+def from_scratch_restored(
+    task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone], label_smoothing: float
+) -> FineTuned:
+    """Return the predictor of `from_scratch` whose `state` was saved."""
+    source = startable(open_backbone(BackboneRef.from_json(state.settings["backbone"])))
     return FineTuned(task, source.adapted(encoders.of_tensors(state.tensors)), label_smoothing, state)
 
 
@@ -178,7 +198,7 @@ def layered(encoder: nn.Module, trained: Sequence[nn.Parameter], decay: float) -
 
 
 def _start(labelled: Labelled) -> Logistic:
-    return soft_start(labelled.features, labelled.codes, len(labelled.classes))
+    return labelled.goal.start(labelled.features)
 
 
 def _train(
@@ -193,7 +213,7 @@ def _train(
 ) -> tuple[Classifier, TrainingRecord]:
     """Return the trained network; `look` is called at `_LOOKS` equal distances with the number of the look."""
     network, groups = build(_start(labelled))
-    plan = batching.schedule(len(labelled.codes), epochs=options.epochs, batch_size=options.batch_size)
+    plan = batching.schedule(len(labelled.prepared), epochs=options.epochs, batch_size=options.batch_size)
     trained = [parameter for group in groups for parameter in group.parameters]
     numbers = {math.ceil(plan.steps * (k + 1) / _LOOKS): k for k in range(_LOOKS)}
     watch = Watch(frozenset(numbers), lambda step: look(network, numbers[step])) if look else None
@@ -202,13 +222,13 @@ def _train(
             network,
             plan.plan([len(item) for item in labelled.prepared], context.seed),
             groups=groups,
-            batch=batching.labelled_batches(labelled.collate, labelled.prepared, labelled.codes),
-            loss=losses.cross_entropy(options.label_smoothing),
+            batch=batching.labelled_batches(labelled.collate, labelled.prepared, labelled.goal.targets),
+            loss=labelled.goal.loss(options.label_smoothing),
             settings=options.settings(
                 learning_rate, stop_after=math.ceil(plan.steps * fraction) if fraction < 1 else None
             ),
             context=context,
-            chance=losses.chance_loss(labelled.codes, len(labelled.classes), options.label_smoothing),
+            chance=labelled.goal.chance(options.label_smoothing),
             watch=watch,
         )
     return network, record
@@ -218,34 +238,32 @@ def _stop_early(
     labelled: Labelled, build: Build, options: TrainingOptions, learning_rate: float, context: FitContext
 ) -> tuple[float, dict[str, Any]]:
     """Return the share of the steps after which held-out rows were answered best, and what it was chosen by."""
-    folds = selection.inner_folds(labelled.codes, labelled.groups)
+    folds = labelled.goal.folds(labelled.groups)
     held_out = np.flatnonzero(folds != selection.NEVER)
     shares = [(k + 1) / _LOOKS for k in range(_LOOKS)]
     if not len(held_out):
         return 1.0, {"steps_share": 1.0, "scores": []}
-    found = np.zeros((_LOOKS, len(labelled.codes), len(labelled.classes)), dtype=np.float32)
+    found = np.zeros((_LOOKS, len(labelled.prepared), labelled.goal.outputs), dtype=np.float32)
     for fold in range(int(folds.max()) + 1):
         rows = np.flatnonzero(folds == fold)
 
         def look(network: Classifier, number: int, rows: Array = rows) -> None:
-            found[number, rows] = _probabilities(network, labelled.part(rows), options, context)
+            found[number, rows] = _scores(network, labelled.part(rows), context)
 
         _train(labelled.part(np.flatnonzero(folds != fold)), build, options, learning_rate, context, look=look)
-    targets = [labelled.classes[labelled.codes[row]] for row in held_out]
+    targets = labelled.goal.true(held_out)
     scores = [
-        context.objective(targets, frozen.answers(labelled.task, labelled.classes, answers[held_out]))
+        context.objective(targets, labelled.goal.answers(answers[held_out], options.label_smoothing))
         for answers in found
     ]
-    best = max(range(_LOOKS), key=lambda k: scores[k])
-    if not selection.clearly_better(scores[best], scores[-1], len(held_out)):
-        best = _LOOKS - 1
+    best = labelled.goal.preferred(scores, len(held_out))
     return shares[best], {"steps_share": shares[best], "scores": [round(score, 6) for score in scores]}
 
 
 @torch.no_grad()
-def _probabilities(network: Classifier, rows: Labelled, options: TrainingOptions, context: FitContext) -> Array:
-    """Return the probabilities of the network on its way, shape (n, k)."""
-    scores = np.zeros((len(rows.codes), len(rows.classes)), dtype=np.float32)
+def _scores(network: Classifier, rows: Labelled, context: FitContext) -> Array:
+    """Return what the network on its way says, shape (n, outputs)."""
+    scores = np.zeros((len(rows.prepared), rows.goal.outputs), dtype=np.float32)
     kind = torch.device(context.device).type
     lengths = [len(item) for item in rows.prepared]
     for part in batching.micro_batches(range(len(lengths)), lengths, batching.MICRO_BATCH_TOKENS):
@@ -253,4 +271,4 @@ def _probabilities(network: Classifier, rows: Labelled, options: TrainingOptions
         with torch.autocast(kind, torch.bfloat16, enabled=context.precision == "bf16"):
             answered = network(**{name: value.to(context.device) for name, value in arguments.items()})
         scores[part] = answered.float().cpu().numpy()
-    return losses.unsmoothed(softmax(scores), options.label_smoothing)
+    return scores

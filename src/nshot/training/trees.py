@@ -104,7 +104,14 @@ class Trees:
             ModelError: They are no trees over `width` features.
         """
         try:
-            found = cls(*(tensors[name] for name in ("roots", "features", "thresholds", "children", "values")), outputs)
+            found = cls(
+                tensors["roots"],
+                tensors["features"],
+                tensors["thresholds"],
+                tensors["children"],
+                tensors["values"],
+                outputs,
+            )
         except KeyError as error:
             raise ModelError(f"The saved trees are damaged: {error} is missing. Fit the model anew.") from None
         n = len(found.values)

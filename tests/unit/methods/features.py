@@ -61,3 +61,23 @@ def accuracy(predictor, test):
 
 def restored(name, predictor, backbone, **options):
     return methods.build(name, options).restore(predictor.task, predictor.state(), lambda ref: backbone)
+
+
+def slope(n=60, width=6, noise=0.1, centre=0.0, seed=0):
+    """Return a regression, train and test examples whose value is a linear function of their vector, and a backbone."""
+    rng = np.random.default_rng(seed)
+    weights, vectors, parts = rng.normal(size=width), {}, []
+    for part in ("train", "test"):
+        values = []
+        for i in range(n):
+            vector = rng.normal(size=width)
+            vectors[f"{part} {i}"] = vector
+            values.append(centre + float(vector @ weights + noise * rng.normal()))
+        parts.append(Dataset([f"{part} {i}" for i in range(n)], targets=values, name=part))
+    return Task(TaskKind.REGRESS, metric="mae"), *parts, LookedUp(vectors)
+
+
+def explained(predictor, test):
+    """Return R2."""
+    truth = np.asarray(list(test.targets))
+    return 1 - np.square(truth - predictor.predict(test.examples).values).mean() / truth.var()

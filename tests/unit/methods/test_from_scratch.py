@@ -102,3 +102,18 @@ def test_what_was_planned_is_what_was_trained_on() -> None:
     for method in (FromScratch(), FromScratch(epochs=2.5, batch_size=3)):
         planned = method.planned_examples(len(TEXTS))
         assert fit(method).state().settings["training"]["examples_seen"] == planned
+
+
+def test_a_number_is_learnt_and_comes_back_from_its_state() -> None:
+    task = Task(TaskKind.REGRESS, metric="mae")
+    values = [100.0, 900.0, 120.0, 880.0]
+    method = FromScratch(epochs=150)
+    backbone = fake.open(BackboneRef("fake/text-encoder"))
+    train = Dataset(TEXTS, targets=values)
+    predictor = method.fit(task, train, train.without_targets(), backbone, CONTEXT)
+
+    answers = predictor.predict(TEXTS).values
+
+    assert np.abs(answers - values).max() < 60
+    again = method.restore(task, predictor.state(), fake.open)
+    assert np.array_equal(again.predict(TEXTS).values, answers)

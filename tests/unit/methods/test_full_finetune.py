@@ -162,3 +162,20 @@ def test_the_real_network_learns_in_seconds(shared_data) -> None:
     assert "network.encoder.layer.0.attention.self.query.weight" in saved.tensors
     again = method.restore(TASK, saved, lambda ref: backbone)
     assert np.array_equal(again.predict(texts).probabilities, predictor.predict(texts).probabilities)
+
+
+def test_a_number_is_learnt_and_early_stopping_chooses_by_it() -> None:
+    task = Task(TaskKind.REGRESS, metric="mae")
+    values = [float(len(text)) for text, _ in ROWS]
+    train = Dataset([text for text, _ in ROWS], targets=values)
+    method = FullFinetune(epochs=60, learning_rate=5e-3, early_stopping=True)
+
+    def objective(targets, prediction):
+        return -float(np.abs(np.asarray(targets) - prediction.values).mean())
+
+    context = dataclasses.replace(CONTEXT, objective=objective)
+    backbone = fake.open(BackboneRef("fake/text-encoder"))
+    predictor = method.fit(task, train, train.without_targets(), backbone, context)
+
+    assert len(predictor.saved.settings["chosen"]["scores"]) == 8
+    assert np.abs(predictor.predict(train.examples).values - values).max() < 0.5 * np.ptp(values)

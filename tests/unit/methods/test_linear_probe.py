@@ -3,7 +3,7 @@ import pytest
 
 from nshot.core import Dataset, OptionError, Task, TaskKind
 from nshot.methods import build
-from unit.methods.features import LookedUp, fit, heaps
+from unit.methods.features import LookedUp, explained, fit, heaps, slope
 
 
 def skewed(n=600, seed=0):
@@ -61,3 +61,29 @@ def test_probabilities_are_as_sure_as_they_are_right():
     answers = fit("linear_probe", task, train, backbone).predict(test.examples)
     right = np.mean([answer == target for answer, target in zip(answers.labels, test.targets, strict=True)])
     assert answers.probabilities.max(axis=1).mean() == pytest.approx(right, abs=0.05)
+
+
+def test_a_number_is_explained_and_comes_back_from_its_state():
+    task, train, test, backbone = slope(centre=5_000.0)
+    probe = fit("linear_probe", task, train, backbone)
+    assert explained(probe, test) > 0.98
+    again = build("linear_probe").restore(task, probe.state(), lambda ref: backbone)
+    np.testing.assert_array_equal(again.predict(test.examples).values, probe.predict(test.examples).values)
+
+
+def test_a_given_strength_is_kept_for_numbers_too():
+    task, train, _, backbone = slope()
+    assert fit("linear_probe", task, train, backbone, strength=0.3).head.chosen["strength"] == 0.3
+
+
+def test_many_genes_of_few_patients_are_told_apart(shared_data):
+    from nshot.backbones.rows import NumberRows
+
+    with np.load(shared_data / "tabular" / "gene_expression" / "golub.npz") as file:
+        rows, labels = file["X"].astype(np.float32), [f"type {label}" for label in file["y"]]
+    rows = np.log2(np.maximum(rows, 20)) if rows.max() > 100 else rows
+    task = Task(TaskKind.CLASSIFY, tuple(sorted(set(labels))))
+    order = np.random.default_rng(0).permutation(len(rows))
+    train, test = (Dataset(rows[part], "row", targets=[labels[i] for i in part]) for part in (order[:48], order[48:]))
+    answers = fit("linear_probe", task, train, NumberRows(rows.shape[1])).predict(test.examples).labels
+    assert np.mean([answer == target for answer, target in zip(answers, test.targets, strict=True)]) > 0.85

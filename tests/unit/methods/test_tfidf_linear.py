@@ -95,3 +95,16 @@ def test_strength_can_be_given():
     predictor = fit("tfidf_linear", TASK, train, None, strength=0.5)
     assert predictor.state().settings["chosen"]["strength"] == 0.5
     assert methods.build("tfidf_linear", {"strength": 0.5}).changed() == {"strength": 0.5}
+
+
+def test_a_number_that_words_decide_is_explained():
+    rng = random.Random(0)
+    worth = {"cheap": 1.0, "fine": 5.0, "dear": 25.0, "rare": 125.0}
+    texts = [" ".join(rng.choices(list(worth), k=4)) for _ in range(200)]
+    values = [sum(worth[word] for word in text.split()) for text in texts]
+    task = Task(TaskKind.REGRESS, metric="mae")
+    predictor = fit("tfidf_linear", task, Dataset(texts[:150], targets=values[:150]), None)
+    errors = np.array(values[150:]) - predictor.predict(texts[150:]).values
+    assert 1 - np.square(errors).mean() / np.var(values[150:]) > 0.9
+    again = methods.build("tfidf_linear").restore(task, predictor.state(), lambda ref: None)
+    np.testing.assert_array_equal(again.predict(texts).values, predictor.predict(texts).values)

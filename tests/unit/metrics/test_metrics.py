@@ -23,6 +23,11 @@ def sample(kind):
     if kind == TaskKind.DETECT:
         y = rng.integers(0, 2, ROWS)
         return list(y), Prediction(scores=np.round(rng.normal(size=ROWS) + y, 1)), Task(kind)
+    if kind == TaskKind.CLUSTER:
+        true = rng.integers(0, 3, ROWS)
+        found = np.where(rng.random(ROWS) < 0.7, true, rng.integers(0, 4, ROWS))
+        names = ["1", "2", "3", ""]
+        return [f"group {i}" for i in true], Prediction(labels=[names[i] for i in found]), Task(kind)
     if kind == TaskKind.EXTRACT:
         true = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 2)) for _ in range(ROWS)]
         given = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 1)) for _ in range(ROWS)]

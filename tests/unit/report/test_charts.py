@@ -29,7 +29,7 @@ def overlapping(svg: str) -> list[tuple[str, str]]:
     return [(a[0], b[0]) for a, b in pairs if a[1] < b[3] and b[1] < a[3] and a[2] < b[4] and b[2] < a[4]]
 
 
-@pytest.mark.parametrize("name", ["tickets", "banking", "binary"])
+@pytest.mark.parametrize("name", ["tickets", "banking", "binary", "prices", "anomalies", "groups"])
 @pytest.mark.parametrize("is_wide", [True, False])
 def test_no_two_words_of_a_chart_overlap(name: str, is_wide: bool, request: pytest.FixtureRequest) -> None:
     record = read(request.getfixturevalue(name))
@@ -40,6 +40,37 @@ def test_no_two_words_of_a_chart_overlap(name: str, is_wide: bool, request: pyte
     ]
     for svg in drawn:
         assert svg is None or overlapping(svg) == []
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+def test_large_errors_of_few_rows_stand_at_the_upper_edge_and_squeeze_nobody(
+    prices: dict[str, Any], is_wide: bool
+) -> None:
+    svg = charts.curves(read(prices), is_wide)
+    assert svg is not None
+    ticks = [text for text, *_ in words_in(svg) if text.endswith("0,000")]
+    assert ticks == ["10,000", "20,000", "30,000", "40,000", "50,000"], "410,000 and 88,000 are beyond"
+    marks = [p.get("d", "") for p in ET.fromstring(svg).iter("path") if p.get("class", "").startswith("dot")]
+    tops = [float(d[1:].split("L")[0].split("a")[0].split("h")[0].split()[1]) for d in marks]
+    assert min(tops) >= 30, "nothing is drawn above the axis"
+    assert charts.below_axis(read(prices)) == ["mean (88,000)"]
+
+
+def test_a_share_that_falls_without_end_ends_at_an_edge(prices: dict[str, Any]) -> None:
+    prices["verdict"] |= {"metric": "r2", "point": 0.01}
+    for curve, scores in zip(prices["details"]["curves"], ([0.2, 0.5, 0.7, 0.8], [-40, 0.1, 0.3, 0.7]), strict=False):
+        for point, score in zip(curve["points"], scores, strict=True):
+            point |= {"score": score, "interval": None}
+    prices["details"]["curves"] = prices["details"]["curves"][:2]
+    svg = charts.curves(read(prices), is_wide=True)
+    assert svg is not None
+    assert "-0.5" in [text for text, *_ in words_in(svg)]
+    assert "-40" not in "".join(text for text, *_ in words_in(svg))
+
+
+def test_what_needs_no_label_has_no_curve_over_labels(groups: dict[str, Any]) -> None:
+    assert charts.curves(read(groups), is_wide=True) is None
+    assert charts.cost(read(groups), "fit", is_wide=True) is not None
 
 
 def test_every_curve_is_named_however_near_their_ends_are(tickets: dict[str, Any]) -> None:

@@ -151,3 +151,64 @@ def test_a_score_that_was_corrected_is_explained_where_it_shows(tickets: dict[st
     record = read(tickets)
     assert wording.corrected(record, 3).startswith("Measured 0.862, printed 0.858")
     assert wording.corrected(record, 2) == ""
+
+
+def test_errors_have_three_significant_digits_in_the_unit_of_the_target(prices: dict[str, Any]) -> None:
+    record = read(prices)
+    assert wording.pick_score(record) == "mean absolute error 18,500 [16,700, 20,300]"
+    assert wording.next_sentences(record) == [
+        "Your next 300 labels change the mean absolute error by -900 [-1,500, -200]."
+    ]
+    prices["verdict"]["pick"] |= {"score": 0.001234, "interval": [0.001, 0.0015]}
+    assert wording.pick_score(read(prices)) == "mean absolute error 0.00123 [0.00100, 0.00150]"
+
+
+def test_rows_are_told_with_their_columns_and_what_is_to_be_predicted(
+    prices: dict[str, Any], anomalies: dict[str, Any], groups: dict[str, Any]
+) -> None:
+    assert wording.data_facts(read(prices)) == (
+        '1,280 rows of 6 columns ("rooms", "area", "district" and 3 more), "price" from 21,350 to 512,400, half of '
+        "them below 98,700"
+    )
+    assert wording.data_facts(read(anomalies)).endswith('and 3 more), 176 labelled anomalies ("label")')
+    assert wording.data_facts(read(groups)) == '7,600 texts ("headline"), true groups ("topic")'
+
+
+def test_what_n_counts_depends_on_the_task(anomalies: dict[str, Any], prices: dict[str, Any]) -> None:
+    assert wording.labels(read(anomalies), 1) == "1 labelled anomaly"
+    assert wording.labels(read(anomalies), 40) == "40 labelled anomalies"
+    assert wording.labels(read(prices), 40) == "40 labels"
+    assert wording.counted("no such task") == "labels"
+
+
+def test_a_backbone_that_knows_nothing_beforehand_is_not_named_with_the_pick(prices: dict[str, Any]) -> None:
+    assert wording.pick_words(read(prices)) == ("gradient_boosting", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "words"),
+    [
+        (None, 4, "–"),
+        (0, 4, "0"),
+        (0.3, 4, "0.3"),
+        (510.0, 4, "510"),
+        (12_345.678, 4, "12,350"),
+        (12_345.678, 6, "12,345.7"),
+        (-0.00012345, 4, "-0.0001234"),
+        (100.0, 4, "100"),
+    ],
+)
+def test_a_number_of_the_data_has_as_many_digits_as_are_asked_for(value: float | None, digits: int, words: str) -> None:
+    assert wording.quantity(value, digits) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("recall_at_far:0.01", "recall at 1 % false alarms"),
+        ("recall_at_far:odd", "recall_at_far:odd"),
+        ("nmi", "normalised mutual information"),
+    ],
+)
+def test_metrics_of_the_new_tasks_have_names(name: str, words: str) -> None:
+    assert wording.named_metric(name) == words

@@ -1,7 +1,17 @@
 import numpy as np
 import pytest
 
-from nshot.training.selection import NEVER, calibration, clearly_better, inner_folds, log_loss, prior_share
+from nshot.training.selection import (
+    NEVER,
+    best_of,
+    calibration,
+    clearly_better,
+    inner_folds,
+    log_loss,
+    prior_share,
+    surest,
+    value_folds,
+)
 
 
 def codes_of(n, n_classes=3, seed=0):
@@ -82,3 +92,37 @@ def test_calibration_finds_the_factor_that_was_taken_out():
 def test_log_loss_of_a_coin_and_of_a_certain_mistake():
     assert log_loss(np.zeros((3, 2)), np.array([0, 1, 0])) == pytest.approx(np.log(2))
     assert log_loss(np.array([[100.0, 0.0]]), np.array([1])) == pytest.approx(np.log(1e6))
+
+
+@pytest.mark.parametrize(("n", "n_folds"), [(60, 5), (301, 3)])
+def test_every_number_is_held_out_once(n, n_folds):
+    folds = value_folds(n)
+    sizes = np.bincount(folds, minlength=n_folds)
+    assert sizes.sum() == n
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_of_many_numbers_a_quarter_is_held_out_once():
+    folds = value_folds(2_000)
+    assert set(folds.tolist()) == {NEVER, 0}
+    assert (folds == 0).mean() == 0.25
+
+
+def test_groups_of_numbers_stay_together_and_one_group_is_never_held_out():
+    folds = value_folds(40, [i // 4 for i in range(40)])
+    assert all(len(set(folds[at : at + 4].tolist())) == 1 for at in range(0, 40, 4))
+    assert set(value_folds(5, ["a"] * 5).tolist()) == {NEVER}
+    assert set(value_folds(1).tolist()) == {NEVER}
+
+
+def test_the_usual_stays_unless_something_is_better_or_can_be_judged():
+    assert best_of({1: 0.5, 2: 0.5}, usual=2) == 2
+    assert best_of({1: 0.6, 2: 0.5}, usual=2) == 1
+    assert best_of({1: float("nan"), 2: 0.5}, usual=1) == 2
+    assert best_of({1: float("nan"), 2: float("-inf")}, usual=3) == 3
+
+
+def test_among_options_that_score_about_the_same_the_least_surprising_is_taken():
+    assert surest([0.90, 0.91, 0.60], [0.3, 0.5, 0.1], n=100) == 0
+    assert surest([0.70, 0.91, 0.60], [0.3, 0.5, 0.1], n=100) == 1
+    assert surest([float("nan"), 0.91], [0.3, 0.5], n=100) == 1

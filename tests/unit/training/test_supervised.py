@@ -8,6 +8,7 @@ from torch import nn
 from nshot.core import FitContext, Prediction, Task, TaskKind
 from nshot.training import supervised
 from nshot.training.classifier import Classifier
+from nshot.training.goals import Classes
 from nshot.training.loop import Group
 from nshot.training.options import TrainingOptions
 
@@ -32,9 +33,7 @@ def labelled(n: int = 40) -> supervised.Labelled:
     features = generator.normal(size=(n, WIDTH)).astype(np.float32)
     features[:, 0] += 3 * codes - 1.5
     return supervised.Labelled(
-        TASK,
-        TASK.labels,
-        codes,
+        Classes(TASK, TASK.labels, codes),
         features,
         prepared=[[value] for value in features],
         collate=lambda items: {"rows": torch.from_numpy(np.stack([item[0] for item in items]))},
@@ -63,14 +62,16 @@ def test_the_training_learns_what_the_labels_say():
     rows = labelled()
     trained = supervised.fit(rows, build, TrainingOptions(epochs=20), 0.01, context())
     scores = trained.network(**rows.collate(rows.prepared)).argmax(dim=1).numpy()
-    assert (scores == rows.codes).mean() > 0.9
+    assert (scores == rows.goal.targets).mean() > 0.9
     assert trained.training["steps"] == 25
     assert trained.chosen == {}
 
 
 def test_one_class_leaves_nothing_to_train():
     rows = labelled()
-    one = supervised.Labelled(TASK, ("left",), np.zeros(40, dtype=np.int64), rows.features, rows.prepared, rows.collate)
+    one = supervised.Labelled(
+        Classes(TASK, ("left",), np.zeros(40, dtype=np.int64)), rows.features, rows.prepared, rows.collate
+    )
     assert supervised.fit(one, build, TrainingOptions(), 0.01, context()).training is None
 
 

@@ -51,7 +51,8 @@ def check(audit: Audit) -> Check | None:
 def _said(cells: OddCells, rows: int) -> str:
     parts = []
     if cells.infinite:
-        parts.append(f"{counted(cells.infinite, 'number is', 'numbers are')} infinite and count as missing")
+        infinite = counted(cells.infinite, "number is infinite and counts", "numbers are infinite and count")
+        parts.append(f"{infinite} as missing")
     if cells.unreadable:
         examples = f", such as {listed([repr(value) for value in cells.examples], 3)}" if cells.examples else ""
         parts.append(

@@ -46,17 +46,17 @@ def check(audit: Audit) -> Check | None:
         return None
     kinds = train.kinds
     shifts = {name: shift for name in kinds if (shift := _shift(_spread(train), _spread(test), name, len(kinds)))}
-    area = _told_apart(train, test)
+    told = _told_apart(train, test)
     new_labels = _new_labels(audit)
-    apart = area is not None and area.low > NOT_CHANCE
+    apart = told is not None and told[1].low > NOT_CHANCE
     if not shifts and not apart and not new_labels:
         return None
     reasons = []
-    if area is not None:
+    if told is not None:
+        area, interval = told
         reasons.append(
-            "training and test rows "
-            f"{'can be told apart' if apart else 'can hardly be told apart'} (AUROC {area.estimate:.2f} "
-            f"[{area.low:.2f}, {area.high:.2f}]; the same is 0.5)"
+            f"training and test rows can {'' if apart else 'hardly '}be told apart (AUROC {area:.2f} "
+            f"[{interval.low:.2f}, {interval.high:.2f}]; the same is 0.5)"
         )
     most = sorted(shifts, key=lambda name: -shifts[name].distance)
     if most:
@@ -70,7 +70,7 @@ def check(audit: Audit) -> Check | None:
             f"{len(new_labels)} labels of the test do not occur in the training data, {n:,} rows "
             f"({share(n, len(test))}): {named}"
         )
-    far = (area is not None and area.estimate >= APART) or bool(new_labels)
+    far = (told is not None and told[0] >= APART) or bool(new_labels)
     explanation = ". ".join(reason[0].upper() + reason[1:] for reason in reasons) + "."
     return Check(
         code=CODE,
@@ -81,7 +81,8 @@ def check(audit: Audit) -> Check | None:
         "test, label training rows of the same kind.",
         count=len(shifts),
         details={
-            "auroc": None if area is None else [round(value, 4) for value in (area.estimate, area.low, area.high)],
+            "auroc": round(told[0], 4) if told else None,
+            "auroc_interval": [round(end, 4) for end in told[1].as_json()] if told else None,
             "columns": {name: round(shifts[name].distance, 4) for name in most},
             "new_labels": dict(new_labels.most_common()),
         },
@@ -129,10 +130,9 @@ def _number_shift(one: np.ndarray, other: np.ndarray, largest_p: float) -> _Shif
     found = ks_2samp(one, other, method="asymp")
     if found.statistic < SMALLEST_DISTANCE or found.pvalue > largest_p:
         return None
-    return _Shift(
-        float(found.statistic),
-        f"(median {np.median(one):.4g} in training, {np.median(other):.4g} in the test; distance {found.statistic:.2f})",
-    )
+    middle, name = (np.median, "median") if np.median(one) != np.median(other) else (np.mean, "mean")
+    moved = f"{name} {middle(one):.4g} in training, {middle(other):.4g} in the test"
+    return _Shift(float(found.statistic), f"({moved}; distance {found.statistic:.2f})")
 
 
 def _date_shift(one: list[str], other: list[str]) -> _Shift | None:
@@ -160,7 +160,7 @@ def _category_shift(one: Counter[str], other: Counter[str], largest_p: float) ->
     return _Shift(distance, said)
 
 
-def _told_apart(train: ArrowRows, test: ArrowRows) -> Interval | None:
+def _told_apart(train: ArrowRows, test: ArrowRows) -> tuple[float, Interval] | None:
     """Return the held-out AUROC of telling the two files apart, with DeLong's 95 % interval.
 
     Equal rows of both files count as both, a tie. The classifier sees at most 2,000 rows of a file, and 200 columns.
@@ -195,7 +195,7 @@ def _as_numbers(sides: list[ArrowRows], name: str, kind: ColumnKind) -> np.ndarr
     return np.array([order[cell] for cell in cells], np.float64)
 
 
-def _area(positive: np.ndarray, negative: np.ndarray) -> Interval:
+def _area(positive: np.ndarray, negative: np.ndarray) -> tuple[float, Interval]:
     """Return the area under the ROC curve with DeLong's interval (DeLong, DeLong and Clarke-Pearson 1988)."""
 
     def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -206,4 +206,4 @@ def _area(positive: np.ndarray, negative: np.ndarray) -> Interval:
     wins, losses = share_below(positive, negative), 1.0 - share_below(negative, positive)
     area = float(wins.mean())
     error = float(np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)))
-    return Interval(area, max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error))
+    return area, Interval(max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error))

@@ -29,14 +29,15 @@ def check(audit: Audit) -> Check | None:
     if not far.any() or squares[far].sum() < DECIDE_FROM * squares.sum():
         return None
     n = int(far.sum())
+    counted_for = squares[far].sum() / squares.sum()
+    farthest = values[np.argmax(np.abs(values - median))]
     return Check(
         code=CODE,
         title=TITLE,
         severity=Severity.ISSUE,
         explanation=f"{counted(n, 'value')} of {len(values):,} ({share(n, len(values))}) "
-        f"{'is' if n == 1 else 'are'} far from all others, up to {values[np.argmax(np.abs(values - median))]:.6g} where "
-        f"half of them lie between {low:.6g} and {high:.6g}; they make up {squares[far].sum() / squares.sum():.0%} of "
-        "what squared errors count.",
+        f"{'is' if n == 1 else 'are'} far from all others, up to {farthest:.6g} where half of them lie between "
+        f"{low:.6g} and {high:.6g}; they make up {counted_for:.0%} of what squared errors count.",
         advice="Look at them. If they are right, rank by absolute errors, --metric mae: R2 and squared errors would "
         "mostly say how well these few are met.",
         rows=audit.rows(np.flatnonzero(far)),

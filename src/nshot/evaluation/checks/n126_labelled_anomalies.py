@@ -39,7 +39,7 @@ def check(audit: Audit) -> Check | None:
     return Check(
         code=CODE,
         title=TITLE,
-        severity=Severity.NOTE if held >= FEW else Severity.ISSUE,
+        severity=Severity.ISSUE if n and held < FEW else Severity.NOTE,
         explanation=said,
         advice=advice,
         rows=audit.rows(anomalies) if held < FEW else (),

@@ -40,14 +40,27 @@ class Algorithm:
 
 
 def k_means(rows: Array, sizes: Sequence[int], seed: int) -> list[Rule | None]:
-    """Return the centres that k-means finds, the best of 3 starts by k-means++."""
+    """Return the centres that k-means finds, the best of 3 starts."""
+    return [NearestCentre(centres(rows, n_groups, seed, starts=_STARTS, rounds=_ROUNDS)) for n_groups in sizes]
+
+
+def centres(rows: Array, n_groups: int, seed: int, *, starts: int, rounds: int) -> Array:
+    """Return the centres that k-means finds, started by k-means++, float32, shape (n_groups, c).
+
+    Args:
+        rows: Shape (n, c).
+        n_groups: How many; of fewer different rows some centres are equal.
+        seed: The only source of chance.
+        starts: How often it is started; the best solution is taken.
+        rounds: The most rounds from one start.
+    """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    def found(n_groups: int) -> Rule:
-        fitted = KMeans(n_groups, n_init=_STARTS, max_iter=_ROUNDS, random_state=seed).fit(rows)
-        return NearestCentre(fitted.cluster_centers_.astype(np.float32))
-
-    return [found(n_groups) for n_groups in sizes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than groups
+        fitted = KMeans(n_groups, n_init=starts, max_iter=rounds, random_state=seed).fit(rows)
+    return np.asarray(fitted.cluster_centers_, dtype=np.float32)
 
 
 def gaussian_mixture(rows: Array, sizes: Sequence[int], seed: int) -> list[Rule | None]:
@@ -94,11 +107,12 @@ def hdbscan(rows: Array, sizes: Sequence[int], seed: int) -> list[Rule | None]:
 
 
 def _dense(rows: Array, smallest: int) -> Rule | None:
-    from sklearn.cluster import HDBSCAN as DensityBased
+    from sklearn import cluster
     from sklearn.neighbors import NearestNeighbors
 
     size = max(_NEIGHBOURS, len(rows) * smallest // 1000)
-    labels = DensityBased(min_cluster_size=size, min_samples=_NEIGHBOURS, copy=True).fit_predict(rows).astype(np.int64)
+    found = cluster.HDBSCAN(min_cluster_size=size, min_samples=_NEIGHBOURS, copy=True).fit(rows)
+    labels = found.labels_.astype(np.int64)
     inside = labels >= 0
     if len(np.unique(labels[inside])) < 2:
         return None

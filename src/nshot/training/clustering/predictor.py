@@ -70,7 +70,7 @@ def fitted(
     backbone: Backbone | None,
     context: FitContext,
 ) -> FoundGroups:
-    """Return the groups that an algorithm finds in a pool, of which at most 4,000 examples, drawn by the seed, are used.
+    """Return the groups that an algorithm finds in a pool: in at most 4,000 of its examples, drawn by the seed.
 
     Args:
         algorithm: A name among `ALGORITHMS`.

@@ -182,7 +182,7 @@ def _squared_distances(rows: Array, points: Array) -> Array:
 
     lengths = np.square(rows.astype(np.float64)).sum(axis=1, keepdims=True)
     crossed = products(rows, -2.0 * points.astype(np.float64), np.square(points.astype(np.float64)).sum(axis=1))
-    return np.maximum(0.0, crossed + lengths)
+    return np.asarray(np.maximum(0.0, crossed + lengths))
 
 
 def _nearest_two(squared: Array) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nshot.core import DataError, Progress, silent
+from nshot.metrics.cluster import adjusted_rand
 from nshot.training.clustering import stability, valleys
 from nshot.training.clustering.algorithms import ALGORITHMS, Algorithm
 from nshot.training.clustering.rules import Rule
@@ -130,6 +131,8 @@ def search(
     Raises:
         DataError: There are fewer than two rows for each group asked for.
     """
+    from sklearn import config_context
+
     rng = np.random.default_rng(seed)
     drawn = np.sort(rng.permutation(len(vectors))[:MOST_SEARCHED])
     sample = np.asarray(vectors[drawn], dtype=np.float64)
@@ -147,11 +150,14 @@ def search(
     rows = _Rows(space.of(sample), halves, np.sort(rng.permutation(len(sample))[:_JUDGED]))
 
     considered: list[tuple[Considered, Rule]] = []
-    for done, name in enumerate(algorithms):
-        progress(done, len(algorithms), f"looking for groups: {name}")
-        algorithm = ALGORITHMS[name]
-        usual = list(range(2, min(most, middle // 2) + 1)) if algorithm.sizes_are_groups else list(_SHARES)
-        considered += _judged(algorithm, usual if size is None else [size], rows, seed, told=size is not None)
+    # Thousands of small fits, each of which would check again what was checked here.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        for done, name in enumerate(algorithms):
+            progress(done, len(algorithms), f"looking for groups: {name}")
+            algorithm = ALGORITHMS[name]
+            usual = list(range(2, min(most, middle // 2) + 1)) if algorithm.sizes_are_groups else list(_SHARES)
+            sizes = usual if size is None else [size]
+            considered += _judged(algorithm, sizes, rows, seed, told=size is not None)
     progress(len(algorithms), len(algorithms), "looking for groups")
     tried = tuple(candidate for candidate, _ in considered)
     chosen = _chosen(tried) if size is None else _most_stable(tried)
@@ -189,7 +195,8 @@ def _look(candidates: Sequence[_Candidate], rows: _Rows, pair: tuple[Array, Arra
             candidate.agreements.append(0.0)
             continue
         labels = [rule.assign(asked)[0] for rule in (first, second)]
-        candidate.agreements.append(stability.adjusted_rand(*labels))
+        # -1, in no group, counts as a group of its own.
+        candidate.agreements.append(adjusted_rand(labels[0] + 1, labels[1] + 1))
         candidate.rules += [first, second]
         candidate.again += labels
 

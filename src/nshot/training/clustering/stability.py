@@ -11,18 +11,6 @@ if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
 
-def adjusted_rand(first: Array, second: Array) -> float:
-    """Return the adjusted Rand index of two ways to group the same rows (Hubert and Arabie 1985).
-
-    Args:
-        first: Groups, integers, shape (n,); -1, none, counts as a group of its own.
-        second: The same of another solution.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(first, second))
-
-
 def come_back(groups: Array, again: Sequence[Array]) -> Array:
     """Return of each group how well it is found again: its largest Jaccard similarity, mean over solutions.
 

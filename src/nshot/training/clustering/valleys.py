@@ -1,12 +1,13 @@
-"""Whether there is a valley between groups: the density of rows is lower there than on both its sides.
+"""Whether there is a valley between groups: rows are rarer there than on both its sides.
 
-Any algorithm cuts any data into k groups, and cuts a single heap in a stable way too. So groups count only where rows
-are rarer between them. Where there are no groups the density has one peak and falls from it in every direction
-(normal, uniform, any log-concave distribution); restricted to a tube around a line and projected onto that line it still has one
-peak (Prékopa 1973, On logarithmic concave measures). The place of the tube and of three windows of one width on its
-line - the valley and the peaks on its two sides - is chosen on one half of the rows. On the other half the rows in
-them are counted: of one peak, the valley's window expects at least as many as one of the two others, so that the
-larger of two sign tests is a p-value without any further assumption (Berger 1982, Multiparameter hypothesis testing).
+Any algorithm cuts any data into k groups, and cuts a single heap in a way that other rows repeat. So groups count only
+where rows are rarer between them. Where there are none, the density has one peak and falls from it in every direction
+(normal, uniform, any log-concave distribution); inside a tube around a line, and projected onto that line, it still has
+one peak (Prekopa 1973, On logarithmic concave measures and functions). The place of the tube, and of three windows
+of one width on its line - the valley and the peaks on its two sides - is chosen on one half of the rows. On the other
+half the rows in the windows are counted: of one peak, the valley's window expects at least as many as one of the two
+others, so that the larger of two sign tests is a p-value with no further assumption (Berger 1982, Multiparameter
+hypothesis testing and acceptance sampling).
 
 Two groups are apart if no path over other groups leads from one to the other without a valley.
 """
@@ -26,8 +27,10 @@ _SHRUNK = 0.1
 """The share of a sphere that is mixed into the covariance within groups."""
 _WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Widths of the windows, as shares of the distance between two centres."""
-_PLACES = np.arange(-0.4, 1.401, 0.05)
-_BETWEEN = (0.2, 0.8)
+_PLACES = np.linspace(-0.4, 1.4, 37)
+"""Where windows are tried: 0 is the first centre, 1 the second."""
+_INNER = np.arange(12, 25)
+"""Those at which a valley may lie: from 0.2 to 0.8."""
 
 
 def pairs(chosen_on: Array, labels: Array, counted_on: Array) -> Array:
@@ -105,21 +108,20 @@ def _in_tube(rows: Array, start: Array, direction: Array, length: float, radius:
 
 
 def _of_no_valley(seen: Array, tested: Array) -> float:
-    best = min((_three_windows(seen, width) for width in _WIDTHS), key=lambda found: found[0])
-    windows = np.array(best[1])
-    return _sign_tests(*_counts(tested, windows, best[2]))
+    """Return the p-value of no valley along a line: windows are chosen on `seen` and counted on `tested`, ascending."""
+    _, places, width = min(_three_windows(seen, width) for width in _WIDTHS)
+    return _sign_tests(*_counts(tested, np.array(places), width))
 
 
 def _three_windows(seen: Array, width: float) -> tuple[float, tuple[float, float, float], float]:
-    counts = _counts(seen, _PLACES, width)
-    inner = np.flatnonzero((_PLACES >= _BETWEEN[0] - 1e-9) & (_PLACES <= _BETWEEN[1] + 1e-9))
-    lowest = inner[counts[inner] == counts[inner].min()]
-    valley = int(lowest[len(lowest) // 2])
-    left = np.flatnonzero(_PLACES <= _PLACES[valley] - width + 1e-9)
-    right = np.flatnonzero(_PLACES >= _PLACES[valley] + width - 1e-9)
-    first, last = int(left[counts[left].argmax()]), int(right[counts[right].argmax()])
-    value = _sign_tests(counts[first], counts[valley], counts[last])
-    return value, (float(_PLACES[first]), float(_PLACES[valley]), float(_PLACES[last])), width
+    """Return the emptiest window between the centres with the fullest on either side: p-value, places and width."""
+    counts, steps = _counts(seen, _PLACES, width), round(width / (_PLACES[1] - _PLACES[0]))
+    emptiest = _INNER[counts[_INNER] == counts[_INNER].min()]
+    valley = int(emptiest[len(emptiest) // 2])
+    left = int(counts[: valley - steps + 1].argmax())
+    right = valley + steps + int(counts[valley + steps :].argmax())
+    value = _sign_tests(counts[left], counts[valley], counts[right])
+    return value, (float(_PLACES[left]), float(_PLACES[valley]), float(_PLACES[right])), width
 
 
 def _counts(ordered: Array, places: Array, width: float) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nshot.training.codecs.components import Components
+from nshot.training.codecs.quantised import ROUNDING
 
 if TYPE_CHECKING:
     from nshot.core import FitContext
@@ -50,6 +51,11 @@ class Corrected:
         hidden = np.maximum(every @ own["back_down"].T + own["back_down_bias"], 0.0)
         return self.components.synthesise((every + hidden @ own["back_up"].T) * self.step)
 
+    def drawn_back(self, share: float) -> Corrected:
+        """Return the same with only this share of what the network adds: 0 leaves the components alone."""
+        less = {name: (self.weights[name] * np.float32(share)).astype(np.float32) for name in ("up", "back_up")}
+        return Corrected(self.components, self.step, {**self.weights, **less})
+
     def tensors(self) -> Mapping[str, Array]:
         """Return the components, the step and the network's weights."""
         own = self.components
@@ -76,10 +82,13 @@ def trained(
 ) -> tuple[Corrected, dict[str, Any]]:
     """Return the components with a network beside them, and the record of its training.
 
-    The network starts as nothing: with its last layers at zero, the codec is that of the components. It is trained
-    on tiles whose coefficients have uniform noise of one step, which stands for rounding (Ballé, Laparra and Simoncelli
-    2017, "End-to-end optimized image compression"), for the squared error plus `LAMBDA` times the bits that the
-    coefficients take under a Laplace distribution each, whose width is learnt too.
+    The network starts as nothing: with its last layers at zero, the codec is that of the components. It is trained for
+    the squared error plus `LAMBDA` times the bits that the coefficients take under a Laplace distribution each, whose
+    width is learnt too. The error is that of the rounded coefficients, the gradient passing as if nothing had been
+    rounded; for the bits, uniform noise of one step stands for rounding (Ballé, Laparra and Simoncelli 2017,
+    "End-to-end optimized image compression"; both at once: Minnen and Singh 2020, "Channel-wise autoregressive entropy
+    models for learned image compression"). With noise in the error too, coefficients that are going to be zero disturb
+    more than they say: 0.7 dB worse than the components alone on photographs.
 
     Args:
         components: Those that are used at this step.
@@ -137,8 +146,10 @@ def _network(linear: Any, hidden: int, seed: int) -> Any:
         def forward(self, linear: torch.Tensor) -> torch.Tensor:
             """Return of each tile its squared error in steps plus the price of its bits, shape (tiles,)."""
             exact = linear + (linear @ self.down.T + self.down_bias).relu() @ self.up.T
+            whole = exact.sign() * (exact.abs() + ROUNDING).floor()
+            written = exact + (whole - exact).detach()
+            back = written + (written @ self.back_down.T + self.back_down_bias).relu() @ self.back_up.T
             noisy = exact + torch.rand_like(exact) - 0.5
-            back = noisy + (noisy @ self.back_down.T + self.back_down_bias).relu() @ self.back_up.T
             width = self.width.exp()
             likely = _below(noisy + 0.5, width) - _below(noisy - 0.5, width)
             bits = -likely.clamp(min=1e-9).log2()

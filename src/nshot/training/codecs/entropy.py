@@ -76,7 +76,8 @@ class Tables:
         written = np.arange(values.shape[1]) < ends[:, None]
         places = self._offsets[:-1] + np.clip(values, -self.largest, self.largest) + self.largest
         of_values = -np.log2(self.frequencies / TOTAL)
-        return np.where(written, of_values[places], 0.0).sum(axis=1) - np.log2(self.ends[ends] / TOTAL)
+        of_ends = -np.log2(self.ends / TOTAL)
+        return np.asarray(np.where(written, of_values[places], 0.0).sum(axis=1) + of_ends[ends])
 
     def write(self, values: Array) -> bytes:
         """Return a few tiles as bytes.
@@ -119,7 +120,7 @@ class Tables:
 
     @cached_property
     def _offsets(self) -> Array:
-        return np.concatenate([[0], np.cumsum(2 * self.largest + 1)]).astype(np.int64)
+        return np.concatenate([[0], np.cumsum(2 * self.largest + 1)])
 
     @cached_property
     def _starts(self) -> list[list[int]]:
@@ -150,7 +151,7 @@ def _cumulative(frequencies: Array) -> list[int]:
 def _ends(values: Array) -> Array:
     """Return how many coefficients of each tile come before the last zeros, int64, shape (tiles,)."""
     places = np.arange(1, values.shape[1] + 1)
-    return np.where(values != 0, places, 0).max(axis=1, initial=0)
+    return np.asarray(np.where(values != 0, places, 0).max(axis=1, initial=0))
 
 
 def _to_frequencies(weights: Array) -> Array:
@@ -158,4 +159,4 @@ def _to_frequencies(weights: Array) -> Array:
     room = TOTAL - len(weights)
     frequencies = 1 + np.floor(weights / weights.sum() * room).astype(np.int64)
     frequencies[int(frequencies.argmax())] += TOTAL - int(frequencies.sum())
-    return frequencies
+    return np.asarray(frequencies)

@@ -23,7 +23,7 @@ _FEWEST_HELD_BACK = 8
 _SEARCHED = 2000
 """Tiles on which the step is searched for."""
 _ROUNDS = 22
-_ROUNDING = 0.4
+ROUNDING = 0.4
 """Added before cutting off: a coefficient becomes 0 up to 0.6 steps, for the bits that it would take."""
 _TOGETHER = 32
 """Tiles of a picture that are written as one number; longer numbers take longer to compute with."""
@@ -83,7 +83,7 @@ class Quantiser:
 
 def rounded(coefficients: Array, step: float) -> Array:
     """Return coefficients in whole steps, drawn towards 0."""
-    away = np.floor(np.abs(coefficients) / step + _ROUNDING)
+    away = np.floor(np.abs(coefficients) / step + ROUNDING)
     return (np.sign(coefficients) * np.minimum(away, LARGEST)).astype(np.int64)
 
 
@@ -247,7 +247,7 @@ def quantiser_for(coefficients: Array, bits: float) -> Quantiser:
         found = Quantiser.of(searched, step)
         return float(found.tables.bits(found.quantised(searched)).mean())
 
-    most = 4.0 * max(float(np.abs(coefficients).max(initial=0.0)), np.finfo(np.float32).tiny)
+    most = 4.0 * max(float(np.abs(coefficients).max(initial=0.0)), float(np.finfo(np.float32).tiny))
     low, high = math.log(most) - 24 * math.log(2.0), math.log(most)
     for _ in range(_ROUNDS):
         middle = (low + high) / 2

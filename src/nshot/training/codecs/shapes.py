@@ -127,7 +127,7 @@ class Tiling:
     def cut(self, array: Array) -> Array:
         """Return the tiles, float64, shape (count, size)."""
         if array.ndim == 1:
-            return array.astype(np.float64)[None, :]
+            return np.asarray(array, dtype=np.float64)[None, :]
         picture = array[:, :, None] if array.ndim == 2 else array
         if picture.shape[2] != self.channels:
             picture = np.repeat(picture, self.channels, axis=2)
@@ -135,7 +135,7 @@ class Tiling:
         more = (down * self.height - picture.shape[0], across * self.width - picture.shape[1])
         whole = np.pad(picture, ((0, more[0]), (0, more[1]), (0, 0)), mode="edge").astype(np.float64)
         parts = whole.reshape(down, self.height, across, self.width, self.channels)
-        return parts.transpose(0, 2, 1, 3, 4).reshape(down * across, self.size)
+        return np.asarray(parts.transpose(0, 2, 1, 3, 4).reshape(down * across, self.size))
 
     def joined(self, tiles: Array, shape: Shape) -> Array:
         """Return the array of this shape: uint8 of a picture, float32 of a vector.
@@ -145,13 +145,13 @@ class Tiling:
             shape: What `cut` was given.
         """
         if len(shape) == 1:
-            return tiles[0].astype(np.float32)
+            return np.asarray(tiles[0], dtype=np.float32)
         down, across = -(-shape[0] // self.height), -(-shape[1] // self.width)
         parts = tiles.reshape(down, across, self.height, self.width, self.channels).transpose(0, 2, 1, 3, 4)
         whole = parts.reshape(down * self.height, across * self.width, self.channels)[: shape[0], : shape[1]]
         if len(shape) == 2:
             whole = whole.mean(axis=2)
-        return np.rint(np.clip(whole, 0.0, 255.0)).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(whole, 0.0, 255.0)), dtype=np.uint8)
 
 
 def number(value: int) -> bytes:
