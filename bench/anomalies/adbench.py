@@ -67,7 +67,7 @@ class Split:
     truth: np.ndarray
 
 
-def splits(seeds: int) -> Iterator[Split]:
+def splits(seeds: int, most: int) -> Iterator[Split]:
     from sklearn.model_selection import train_test_split
 
     for file in sorted((SHARED / "tabular" / "adbench").glob("*.npz")):
@@ -75,6 +75,7 @@ def splits(seeds: int) -> Iterator[Split]:
             columns, marks = held["X"].astype(np.float32), held["y"].astype(bool)
         for seed in range(seeds):
             a, b = train_test_split(np.arange(len(columns)), test_size=0.4, random_state=seed, stratify=marks)
+            a, b = a[:most], b[:most]  # in random order
             spread = columns[a].std(axis=0)
             scaled = (columns - columns[a].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
             yield Split(file.stem.partition("_")[2], seed, scaled[a], scaled[b], marks[a], marks[b])
@@ -112,11 +113,11 @@ def score(metric: str, truth: np.ndarray, scores: np.ndarray) -> float:
     return get(metric).score(truth, Prediction(scores=np.nan_to_num(scores)), TASK)
 
 
-def detectors(seeds: int, without: set[str]) -> None:
+def detectors(seeds: int, most: int, without: set[str]) -> None:
     published = _published()
     found: dict[str, dict[str, list[tuple[float, float, float]]]] = defaultdict(lambda: defaultdict(list))
     seconds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for split in splits(seeds):
+    for split in splits(seeds, most):
         width = split.train.shape[1]
         plain = NumberRows(width)
         pool, tested = Dataset(split.train, "row"), Dataset(split.test, "row")
@@ -155,10 +156,10 @@ def detectors(seeds: int, without: set[str]) -> None:
         print(f"processor seconds {seconds[name][0]:.1f} / {seconds[name][1]:.1f}")
 
 
-def labels(seeds: int) -> None:
+def labels(seeds: int, most: int) -> None:
     found: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     names: list[str] = []
-    for split in splits(seeds):
+    for split in splits(seeds, most):
         if split.name not in names:
             names.append(split.name)
         backbone = NumberRows(split.train.shape[1])
@@ -206,12 +207,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["detectors", "labels"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="most rows to learn from, and to test on")
     parser.add_argument("--without", action="append", default=[])
     given = parser.parse_args()
     if given.what == "labels":
-        labels(given.seeds)
+        labels(given.seeds, given.rows)
     else:
-        detectors(given.seeds, set(given.without))
+        detectors(given.seeds, given.rows, set(given.without))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from nshot.data.options import ReadOptions
 from nshot.data.reading import read, stream_inputs
 
 TEXTS = ["a first text, with a comma", 'another "text"', "NA", "über\nzwei Zeilen", "last one", "no label here"]
@@ -111,3 +112,55 @@ def test_a_folder_per_class_gives_its_files_sorted(tmp_path):
     assert list(source.dataset.examples) == ["bad", "schlécht", "good"]
     assert list(source.dataset.labelled_targets()) == ["neg", "neg", "pos"]
     assert list(source.column("file")) == ["neg/1.txt", "neg/2.txt", "pos/1.txt"]
+
+
+TABLE = {
+    "age": [31.0, None, 25.5, 47.0],
+    "town": ["Ulm", "Bonn", None, "Ulm"],
+    "since": ["2024-01-05", "2023-12-31", "2024-02-29", None],
+    "member": [True, False, True, True],
+    "label": ["a", "b", "a", "b"],
+}
+
+
+def table_rows() -> list[dict[str, Any]]:
+    return [dict(zip(TABLE, cells, strict=True)) for cells in zip(*TABLE.values(), strict=True)]
+
+
+def table_csv(folder: Path) -> Path:
+    path = folder / "table.csv"
+    pd.DataFrame(TABLE).to_csv(path, index=False)
+    return path
+
+
+def table_jsonl(folder: Path) -> Path:
+    path = folder / "table.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in table_rows()))
+    return path
+
+
+def table_parquet(folder: Path) -> Path:
+    path = folder / "table.parquet"
+    parquet.write_table(pa.table(TABLE), path)
+    return path
+
+
+TABLES: dict[str, Callable[[Path], Any]] = {
+    "csv": table_csv,
+    "jsonl": table_jsonl,
+    "parquet": table_parquet,
+    "pandas": lambda _: pd.DataFrame(TABLE),
+    "arrow": lambda _: pa.table(TABLE),
+    "dicts": lambda _: table_rows(),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_source_gives_the_same_rows(tmp_path, kind):
+    found = read(TABLES[kind](tmp_path), ReadOptions(columns=("age", "town", "since", "member"), label="label"))
+    rows = found.dataset.examples
+    assert [column.kind.value for column in found.row_columns] == ["number", "category", "date", "category"]
+    assert rows[1] == {"age": None, "town": "Bonn", "since": "2023-12-31", "member": "false"}
+    assert rows[3] == {"age": 47.0, "town": "Ulm", "since": None, "member": "true"}
+    stream = stream_inputs(TABLES[kind](tmp_path), row_columns=found.row_columns, batch_rows=3)
+    assert [row for batch in stream.batches for row in batch.examples] == list(rows)

@@ -173,7 +173,7 @@ def explore_data(
 
 def _explored(data: Any, options: ExploreOptions, folder: ExploreFolder, watch: Watch) -> Exploration:
     from nshot.data.reading import read
-    from nshot.explore.record import record_of
+    from nshot.explore.record import record_of, shown
     from nshot.explore.survey import survey
 
     began = time.perf_counter()
@@ -193,6 +193,7 @@ def _explored(data: Any, options: ExploreOptions, folder: ExploreFolder, watch: 
         progress=Pace(watch),
     )
     watch.progress("writing", 0, 0)
+    words = shown(found, looked.examples.examples)
     record = {
         "data": source.name,
         "modality": looked.examples.modality,
@@ -200,7 +201,7 @@ def _explored(data: Any, options: ExploreOptions, folder: ExploreFolder, watch: 
         "rows": source.rows,
         "looked_at": len(looked.rows),
         "backbone": encoder.ref.name,
-        **record_of(found, looked.examples.examples, looked.rows),
+        **record_of(found, words, looked.rows),
         "notes": list(looked.notes),
         "seed": options.seed,
     }
@@ -212,7 +213,7 @@ def _explored(data: Any, options: ExploreOptions, folder: ExploreFolder, watch: 
         folder.remove_model()
     record["seconds"] = round(time.perf_counter() - began, 2)
     folder.record(record)
-    folder.draw(_page(record, looked, found, texts=options.texts))
+    folder.draw(_page(record, looked, found, words if options.texts else None))
     return Exploration(record, folder.path)
 
 
@@ -356,24 +357,19 @@ def _compare(file: Path, source: Source, column: str) -> str:
     return f"nshot compare {shlex.quote(str(file))}{texts} --label {shlex.quote(column)}"
 
 
-def _page(record: Mapping[str, Any], looked: _Looked, found: Survey, *, texts: bool) -> str:
-    from nshot.explore.record import shown
+def _page(record: Mapping[str, Any], looked: _Looked, found: Survey, words: Mapping[int, str] | None) -> str:
+    """Return the report; without words, no row of the data is shown in it."""
     from nshot.report import exploring
 
-    examples = looked.examples
     rows = found.plane.rows.tolist()
-    groups = found.groups.labels[found.plane.rows].tolist() if found.described else [-1] * len(rows)
+    groups = found.groups.labels[found.plane.rows].tolist()
     points = [
         exploring.Point(
-            row=int(looked.rows[row]),
-            x=float(x),
-            y=float(y),
-            group=group + 1,
-            words=shown(examples.examples[row]) if texts else "",
+            row=int(looked.rows[row]), x=float(x), y=float(y), group=group + 1, words=words[row] if words else ""
         )
         for row, (x, y), group in zip(rows, found.plane.points, groups, strict=True)
     ]
     pictures: dict[int, str] = {}
-    if texts and examples.modality == "image":
-        pictures = {int(looked.rows[row]): picture for row, picture in thumbnails(examples, rows).items()}
-    return exploring.render(record, points, pictures, texts=texts)
+    if words is not None and looked.examples.modality == "image":
+        pictures = {int(looked.rows[row]): picture for row, picture in thumbnails(looked.examples, rows).items()}
+    return exploring.render(record, points, pictures, texts=words is not None)

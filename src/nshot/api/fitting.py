@@ -250,7 +250,8 @@ def fit_dataset(
         "method": [method.method_name(), method.version, method.model_dump(mode="json")],
         "backbone": backbone.ref.as_json() if backbone else None,
         "task": [task.kind, task.labels, dict(task.descriptions), task.metric, task.instruction],
-        "pool": pool.fingerprint,
+        # Only a training that can be taken up again has to know its pool: a large one takes long to read through.
+        "pool": pool.fingerprint if method.trains_network else None,
     }
     with long_fit(method, context, options.track, decisive, train.name, out, watch) as long:
         watch.progress(f"fitting {method.method_name()}", 0, 0)

@@ -15,6 +15,7 @@ from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
     Backbone,
     BackboneRef,
+    Codec,
     Conversation,
     DataError,
     Decoding,
@@ -94,7 +95,8 @@ class Model:
         """Return one answer per example.
 
         By what the model was fitted for: a label, a text that was written, a number, an anomaly score (higher is
-        stranger, see `is_anomaly`), or the name of a group, empty where an example belongs to none.
+        stranger, see `is_anomaly`), the name of a group, empty where an example belongs to none, or the example as it
+        comes back from few bits (see `encode`).
 
         Args:
             examples: n texts; n rows: mappings of columns to cells, or a pandas DataFrame; n images: bytes of their
@@ -105,7 +107,8 @@ class Model:
         if numbers is not None:
             found: list[Any] = numbers.tolist()
             return found
-        return list((answer.texts if self.task.kind == TaskKind.GENERATE else answer.labels) or ())
+        others = {TaskKind.GENERATE: answer.texts, TaskKind.COMPRESS: answer.decoded}
+        return list(others.get(self.task.kind, answer.labels) or ())
 
     def is_anomaly(self, examples: Any) -> list[bool]:
         """Return for each example whether its score tells an anomaly.
@@ -145,6 +148,30 @@ class Model:
         if found is None:
             raise NshotError(f"{self.method} has no probabilities.")
         return found
+
+    def encode(self, examples: Any) -> list[bytes]:
+        """Return each example in few bytes.
+
+        Args:
+            examples: As in `predict`.
+
+        Raises:
+            UnsupportedError: This model does not compress.
+        """
+        return self._codec().encode(self._as_examples(examples))
+
+    def decode(self, written: Sequence[bytes]) -> list[Any]:
+        """Return examples as they come back from what `encode` wrote: images as uint8 arrays, vectors as float32.
+
+        Raises:
+            UnsupportedError: This model does not compress.
+        """
+        return list(self._codec().decode(written))
+
+    def _codec(self) -> Codec:
+        if not isinstance(self._predictor, Codec):
+            raise UnsupportedError(f"{self.method} does not compress. Fit one that does: --task compress.")
+        return self._predictor
 
     def answer(self, examples: Any) -> Prediction:
         """Return everything the model says about the examples.

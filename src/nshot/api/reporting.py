@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nshot.api.model import Model, load
-from nshot.core import OptionError
+from nshot.core import OptionError, TaskKind
 from nshot.study.files import StudyFolder
 
 
@@ -52,7 +52,7 @@ def write_report(folder: str | Path, *, texts: bool = True) -> Comparison:
     Raises:
         OptionError: There is no finished comparison in `folder`.
     """
-    from nshot.report import html, markdown
+    from nshot.report import compression, html, markdown
 
     study = StudyFolder(Path(folder))
     if not study.verdict.exists():
@@ -63,6 +63,10 @@ def write_report(folder: str | Path, *, texts: bool = True) -> Comparison:
     except (OSError, ValueError) as error:
         raise OptionError(f"{folder} is damaged: {error}. Run the compare again with --fresh.") from None
     found = Comparison(verdict, details, study.path)
+    if verdict["task"] == TaskKind.COMPRESS:
+        study.write(study.report, compression.html(found.record, pictures=texts))
+        study.write(study.markdown, compression.markdown(found.record))
+        return found
     study.write(study.report, html.render(found.record, texts=texts))
     study.write(study.markdown, markdown.render(found.record, texts=texts))
     return found

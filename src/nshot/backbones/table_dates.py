@@ -116,14 +116,16 @@ def _read(words: pa.Array) -> _Read:
     """Read dates as ISO 8601 writes them (2012-09-04, 2012-09-04T10:30 ...)."""
     import pyarrow.compute as pc
 
-    day = pc.strptime(pc.utf8_slice_codeunits(words, 0, 10), "%Y-%m-%d", "s", error_is_null=True)
+    written = pc.utf8_slice_codeunits(words, 0, 10)
+    day = pc.strptime(written, "%Y-%m-%d", "s", error_is_null=True)
     hours = _hours(words)
-    is_missing = np.asarray(day.is_null(), dtype=bool)
+    # The 31st of February is read as a day in March.
+    is_missing = ~np.asarray(pc.equal(pc.strftime(day, "%Y-%m-%d"), written).fill_null(False), dtype=bool)
     seconds = np.asarray(day.cast("int64").fill_null(0), dtype=np.int64)
     number = seconds // _SECONDS_OF_A_DAY
     days = np.where(is_missing, np.nan, number + np.maximum(hours, 0) / _LENGTHS["hour"])
     cycles: dict[Cycle, NDArray[np.int64]] = {
-        "month": np.asarray(pc.month(day).fill_null(0), dtype=np.int64) - 1,
+        "month": np.where(is_missing, -1, np.asarray(pc.month(day).fill_null(0), dtype=np.int64) - 1),
         "weekday": np.where(is_missing, -1, (number + _FIRST_WEEKDAY) % _LENGTHS["weekday"]),
         "hour": np.where(is_missing, -1, hours),
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 1_000
 _SAME = 1e-6
+_WIDEST = 1 << 16
 
 
 class TextColumnEncoder(Backbone, Embeds, Protocol):
@@ -32,7 +33,7 @@ class Texts(Spec):
 
     name: str
     """The column."""
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=_WIDEST)
     """Length of the encoder's vector."""
     scale: Spread
     """Factor of the vectors."""

@@ -57,7 +57,8 @@ def command(
     """Answer the examples in DATA (a table, or - for standard input: one text per line) with MODEL.
 
     Writes the columns of the input with the answer added: the prediction and its probability; a predicted number; the
-    anomaly score, and whether it tells an anomaly; the group; or the text, and whether it ended by itself.
+    anomaly score, and whether it tells an anomaly; the group; the text, and whether it ended by itself; or how many
+    bits the example takes.
     """
     from nshot import api
     from nshot.backbones import FEW_COMPILED_PRODUCTS
@@ -114,6 +115,8 @@ def _answers(model: Model, batch: InputBatch, *, every_label: bool) -> dict[str,
         return {"score": answer.scores.tolist(), **({} if told is None else {"anomaly": told})}
     if model.task.kind is TaskKind.CLUSTER:
         return {"group": list(answer.labels or ())}
+    if answer.bits is not None:
+        return {"bits": answer.bits.tolist()}
     answers: dict[str, Any] = {"prediction": list(answer.labels or ())}
     if answer.probabilities is not None:
         answers["probability"] = answer.probabilities.max(axis=1)

@@ -239,8 +239,11 @@ def _read(column: pa.ChunkedArray, form: RowColumn) -> tuple[pa.ChunkedArray, Od
     if form.kind is ColumnKind.DATE:
         values, unreadable = as_dates(column, form.written)
         return values, OddCells(unreadable=unreadable, examples=_unreadable(column, values) if unreadable else ())
-    trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed), OddCells()
+    cells = pc.utf8_trim_whitespace(column)
+    # The same truth value is True in one program and true in another.
+    is_truth = pc.match_substring_regex(cells, "^(true|false)$", ignore_case=True)
+    cells = pc.if_else(is_truth, pc.utf8_lower(cells), cells)
+    return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells), OddCells()
 
 
 def _finite(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:

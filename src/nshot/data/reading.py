@@ -993,6 +993,14 @@ def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) 
     seen: set[str] = set()
     some: list[str] = []
     for chunk in column.chunks:
+        if len(chunk) <= _SAMPLE_ROWS:  # of a wide table: Arrow's functions take longer to call than to compute
+            cells = [value for cell in chunk.to_pylist() if cell and (value := cell.strip())]
+            filled += len(cells)
+            characters += sum(map(len, cells))
+            seen.update(cells)
+            counted += len(cells)
+            some.extend(cells)
+            continue
         trimmed = pc.utf8_trim_whitespace(chunk)
         lengths = pc.utf8_length(trimmed)
         present = trimmed.filter(pc.fill_null(pc.greater(lengths, 0), False))

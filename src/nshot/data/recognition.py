@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 TEXT_NAMES = (
     "text", "texts", "sentence", "message", "utterance", "tweet", "review", "review_text", "comment", "content",
@@ -130,10 +131,11 @@ class ColumnFacts:
     is_json: bool = False
 
 
-def words_of(name: str) -> list[str]:
+@lru_cache(maxsize=1 << 15)
+def words_of(name: str) -> tuple[str, ...]:
     """Return the words of a column's name in lower case: ``CustomerID`` gives customer and id."""
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.strip())
-    return [word for word in re.split(r"[^0-9a-zA-Z\u00c0-\uffff]+", apart.lower()) if word]
+    return tuple(word for word in re.split(r"[^0-9a-zA-Z\u00c0-\uffff]+", apart.lower()) if word)
 
 
 def _name_score(name: str, usual: Sequence[str]) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 10
 """How many of the nearest rows count."""
+_FENCE = 2.2
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Strangeness:
         scores: Shape (n,), float64: the share of the rows that are less strange, 0 to 1.
         times: Shape (n,), float64: mean distance to the nearest rows, as a multiple of what is usual (the median); 1
             where all rows are equally far from each other.
-        fence: The multiple above which a row counts as an outlier.
+        fence: The multiple above which a row counts as an outlier: see `strangeness`.
         compared: With how many rows each was compared.
     """
 
@@ -42,11 +43,11 @@ class Strangeness:
 def strangeness(near: Neighbours) -> Strangeness:
     """Return how unlike the others each row is: the mean distance to its nearest rows, ranked.
 
-    The fence is Tukey's: one and a half interquartile ranges above the upper quartile, of the distances' logarithms,
+    A row counts as an outlier beyond 2.2 interquartile ranges above the upper quartile of the distances' logarithms,
     because distances are skewed.
 
-    Source: Angiulli and Pizzuti 2002, Fast Outlier Detection in High Dimensional Spaces (the weight of a point); Tukey
-    1977, Exploratory Data Analysis.
+    Source: Angiulli and Pizzuti 2002, Fast Outlier Detection in High Dimensional Spaces (the weight of a point);
+    Hoaglin and Iglewicz 1987, Fine-Tuning Some Resistant Rules for Outlier Labeling.
 
     Args:
         near: The nearest rows of each; none where there is one row only.
@@ -61,12 +62,12 @@ def strangeness(near: Neighbours) -> Strangeness:
     times = mean / (np.median(mean) or np.median(mean[mean > 0]))
     lower, upper = np.quantile(np.log(times[times > 0]), (0.25, 0.75))
     return Strangeness(
-        (rankdata(mean, method="min") - 1) / n, times, float(np.exp(upper + 1.5 * (upper - lower))), near.compared
+        (rankdata(mean, method="min") - 1) / n, times, float(np.exp(upper + _FENCE * (upper - lower))), near.compared
     )
 
 
 def strangest(found: Strangeness, distinct: Array, most: int) -> list[int]:
-    """Return the outliers, the strangest first, of near-duplicates one.
+    """Return the rows that are strangest, outliers or not, of near-duplicates one; none where all are equally strange.
 
     Args:
         found: Of n rows.
@@ -76,7 +77,7 @@ def strangest(found: Strangeness, distinct: Array, most: int) -> list[int]:
     chosen: list[int] = []
     seen: set[int] = set()
     for row in np.lexsort((np.arange(len(found.times)), -found.times)).tolist():
-        if len(chosen) == most or found.times[row] <= found.fence:
+        if len(chosen) == most or found.times[row] <= 1.0:
             break
         if int(distinct[row]) not in seen:
             seen.add(int(distinct[row]))

@@ -17,24 +17,24 @@ _MOST_COPIES = 10
 _MOST_OF_A_COPY = 20
 
 
-def record_of(found: Survey, examples: Sequence[Example], rows: Array) -> dict[str, Any]:
+def record_of(found: Survey, words: Mapping[int, str], rows: Array) -> dict[str, Any]:
     """Return the json-able record of a survey; a row is a 0-based position in the file.
 
     Args:
         found: In n examples.
-        examples: The n examples.
+        words: What stands in the examples that are shown: see `shown`.
         rows: Shape (n,), int64: the place of each in the file.
     """
-    groups, strange, alike = found.groups, found.strangeness, found.duplicates
+    groups, strange, alike, n = found.groups, found.strangeness, found.duplicates, len(rows)
 
     def example(row: int) -> dict[str, Any]:
-        return {"row": int(rows[row]), "example": shown(examples[row])}
+        return {"row": int(rows[row]), "example": words[row]}
 
     copies = alike.largest()
     return {
         "n_groups": len(found.described),
         "groups": [
-            {"group": number, **_group(group, len(examples)), "typical": [example(row) for row in group.typical]}
+            {"group": number, **_group(group, n), "typical": [example(row) for row in group.typical]}
             for number, group in enumerate(found.described, 1)
         ],
         "in_no_group": int((groups.labels < 0).sum()) if found.described else 0,
@@ -87,10 +87,23 @@ def _group(group: Described, n: int) -> dict[str, Any]:
     }
 
 
-def shown(example: Example) -> str:
-    """Return an example as people read it, on one line; an image has no words."""
+def shown(found: Survey, examples: Sequence[Example]) -> dict[int, str]:
+    """Return each example that the record or the map shows as people read it, on one line; an image has no words.
+
+    Args:
+        found: In n examples.
+        examples: The n examples.
+    """
+    from nshot.data.rows import gathered
     from nshot.data.rows import shown as shown_row
 
-    if isinstance(example, str):
-        return shortened(example, _LONGEST)
-    return shown_row(example) if isinstance(example, Mapping) else ""
+    rows = set(found.plane.rows.tolist())
+    rows.update(strange.nearest for strange in found.strangest)
+    rows.update(members[0] for members in found.duplicates.largest()[:_MOST_COPIES])
+    wanted = sorted(rows)
+    if examples and isinstance(examples[0], str):
+        return {row: shortened(examples[row], _LONGEST) for row in wanted}
+    if examples and isinstance(examples[0], Mapping):
+        # All at once: one row of a table with very many columns takes long.
+        return dict(zip(wanted, map(shown_row, gathered(examples).take(wanted)), strict=True))
+    return dict.fromkeys(wanted, "")

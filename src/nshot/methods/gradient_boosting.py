@@ -114,19 +114,28 @@ class GradientBoosting(Method):
             return context.objective(true, frozen.answers(task, classes, softmax(scores)))
 
         sizes = np.bincount(codes)
+        log_prior = np.log(sizes / len(codes))
+
+        def share_of_prior(scores: Array) -> float:
+            return selection.prior_share(scores, log_prior, judge)
+
+        def best_judgement(scores: Array) -> float:
+            """Judge with the frequencies put back: without them a model looks better the less it heeds the weights."""
+            per_class = _per_class(scores)
+            return judge(per_class + share_of_prior(per_class) * log_prior)
+
         weights = logistic.balanced_weights(codes)
         data = boosting.Learnt(rows, codes, weights)
         loss, outputs = ("binary", 1) if len(classes) == 2 else ("multiclass", len(classes))
         ways = self._ways((loss,), outputs, len(codes), int(sizes.min()), context)
-        looks = boosting.looks(ways, data, folds, self._rounds(outputs), lambda scores: judge(_per_class(scores)))
+        looks = boosting.looks(ways, data, folds, self._rounds(outputs), best_judgement)
         growing, rounds = ways[0], self.rounds or _USUAL_ROUNDS
         scores = np.zeros((0, len(classes)))
         if looks:
             surprises = [selection.log_loss(_per_class(look.scores), codes[held], weights[held]) for look in looks]
             best = looks[selection.surest([look.score for look in looks], surprises, len(held))]
             growing, rounds, scores = best.growing, best.rounds, _per_class(best.scores)
-        log_prior = np.log(sizes / len(codes))
-        share = selection.prior_share(scores, log_prior, judge)
+        share = share_of_prior(scores)
         factor = selection.calibration(scores + share * log_prior, codes[held])
         chosen = {**_chosen(growing, rounds, looks), "prior_share": share, "calibration": factor}
         trees = boosting.grown(growing, data, rounds)

@@ -166,8 +166,9 @@ def to_label(record: Mapping[str, Any]) -> list[str]:
         if file["pool"]
         else ""
     )
+    first = "row" if file["rows"] == 1 else wording.plural(file["rows"], "row")
     return [
-        f"{file['file']}: fill in the column '{file['column']}' of the first {wording.plural(file['rows'], 'row')}{below}.",
+        f"{file['file']}: fill in the column '{file['column']}' of the first {first}{below}.",
         f"Then: {file['then']}",
     ]
 

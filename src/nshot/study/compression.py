@@ -483,3 +483,35 @@ def lost_answers(
             }
         )
     return found
+
+
+def because(record: Mapping[str, Any], measured: Measured) -> list[str]:
+    """Return in sentences what the pick is better than, and what image files would take for the same quality."""
+    pick, rows = record["pick"]["candidate"], record["leaderboard"]
+    unit, sign = _UNITS.get(record["metric"], ""), 1.0 if measured.metric.higher_is_better else -1.0
+    said = []
+    for row in rows:
+        if row["candidate"] == pick or row["versus_pick"] is None:
+            continue
+        mean, ends = sign * row["versus_pick"]["mean"], row["versus_pick"]["interval"]
+        if ends is None:
+            continue
+        low, high = sorted(sign * end for end in ends)
+        words = "is worse" if high < 0 else "is better" if low > 0 else "cannot be told from it"
+        said.append(f"{row['candidate']} {words}: {mean:+.3g}{unit} [{low:+.3g}, {high:+.3g}].")
+    score = next(row["score"] for row in rows if row["candidate"] == pick)
+    for name, entrant in measured.entrants.items():
+        if name == pick or not is_file(entrant):
+            continue
+        bits = bits_for(entrant, score, measured.metric, measured.bits.name)
+        if bits is not None:
+            said.append(f"{name} takes {bits:.2f} bits per pixel for the same {record['metric']}.")
+    writes, rate = record["pick"]["writes"], record["rate"]
+    if abs(writes - rate) > 0.02 * rate:
+        said.append(
+            f"Fitted for {rate:g} bits, {pick} wrote {writes:.2f} on the test; the scores here are at {rate:g}."
+        )
+    return said
+
+
+_UNITS = {"psnr": " dB"}

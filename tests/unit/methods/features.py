@@ -44,12 +44,13 @@ def heaps(labels=("red", "green", "blue"), per_class=20, width=8, noise=0.5, see
     return Task(TaskKind.CLASSIFY, tuple(sorted(labels))), train, test, LookedUp(vectors)
 
 
-def context(task, metric="macro_f1", seed=0):
-    judged = metrics.get(metric)
-    return FitContext(objective=lambda targets, answers: judged.score(targets, answers, task), seed=seed)
+def context(task, metric=None, seed=0):
+    judged = metrics.get(metric or task.metric)
+    sign = 1 if judged.higher_is_better else -1
+    return FitContext(objective=lambda targets, answers: sign * judged.score(targets, answers, task), seed=seed)
 
 
-def fit(name, task, train, backbone, *, metric="macro_f1", seed=0, pool=None, **options):
+def fit(name, task, train, backbone, *, metric=None, seed=0, pool=None, **options):
     pool = train.without_targets() if pool is None else pool
     return methods.build(name, options).fit(task, train, pool, backbone, context(task, metric, seed))
 

@@ -107,7 +107,7 @@ def test_what_was_planned_is_what_was_trained_on() -> None:
 def test_a_number_is_learnt_and_comes_back_from_its_state() -> None:
     task = Task(TaskKind.REGRESS, metric="mae")
     values = [100.0, 900.0, 120.0, 880.0]
-    method = FromScratch(epochs=150)
+    method = FromScratch(epochs=400, learning_rate=3e-3)
     backbone = fake.open(BackboneRef("fake/text-encoder"))
     train = Dataset(TEXTS, targets=values)
     predictor = method.fit(task, train, train.without_targets(), backbone, CONTEXT)

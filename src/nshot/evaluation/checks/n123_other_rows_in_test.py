@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nshot.core import Check, ColumnKind, Interval, Severity, listed
+from nshot.data.reading import Source
 from nshot.data.rows import ArrowRows, gathered
 from nshot.evaluation.checks.facts import ANY, RARE, ROWS, Audit, share
 
@@ -41,7 +42,7 @@ def check(audit: Audit) -> Check | None:
     """Return the columns whose cells moved, and how well training and test rows can be told apart."""
     if audit.test is None:
         return None
-    train, test = gathered(audit.train.dataset.examples), gathered(audit.test.dataset.examples)
+    train, test = _rows(audit.train), _rows(audit.test)
     if min(len(train), len(test)) < FEWEST_ROWS:
         return None
     kinds = train.kinds
@@ -87,6 +88,11 @@ def check(audit: Audit) -> Check | None:
             "new_labels": dict(new_labels.most_common()),
         },
     )
+
+
+def _rows(source: Source) -> ArrowRows:
+    """Return the labelled rows; all of them where none is labelled."""
+    return gathered((source.dataset if len(source.dataset) else source.unlabelled).examples)
 
 
 def _new_labels(audit: Audit) -> Counter[str]:

@@ -115,9 +115,8 @@ def search(
 
     Of every algorithm and number of groups: the rows are split into halves, groups are found on each half, and both
     solutions are asked about the same rows. It may be taken where the two agree (adjusted Rand index of at least
-    0.75), every group comes back (Jaccard similarity of at least 0.6) and at least half of the rows are in a group. The
-    rows have groups at all if between those of one such solution there are valleys at a level of 0.05. Of the solutions
-    within 0.05 of the best agreement and within a tenth of the best silhouette, the one with most groups is taken.
+    0.75), every group comes back (Jaccard similarity of at least 0.6), at least half of the rows are in a group, and a
+    valley parts the groups at a level of 0.05; where none is left, there are no groups. Of the solutions within 0.05 of the best agreement and within a tenth of the best silhouette, the one with most groups is taken.
 
     Args:
         vectors: Shape (n, d), finite numbers.
@@ -179,11 +178,18 @@ def _judged(
             return []
         _look(candidates, rows, pair, seed + split)
     wholes = algorithm.fit(rows.places, [candidate.size for candidate in candidates], seed)
-    return [
+    seen = [
         (_seen(candidate, whole, rows, told=told), whole)
         for candidate, whole in zip(candidates, wholes, strict=True)
         if whole is not None and len(candidate.rules) == 2 * len(rows.halves)
     ]
+    # Several smallest shares may give one number of groups.
+    best: dict[int, tuple[Considered, Rule]] = {}
+    for found in seen:
+        number = found[0].n_groups
+        if number not in best or found[0].agreement > best[number][0].agreement:
+            best[number] = found
+    return list(best.values())
 
 
 def _look(candidates: Sequence[_Candidate], rows: _Rows, pair: tuple[Array, Array], seed: int) -> None:
@@ -251,8 +257,8 @@ def _refused(agreement: float, weakest: float, in_groups: float) -> str:
 
 
 def _chosen(tried: Sequence[Considered]) -> int | None:
-    able = [i for i, candidate in enumerate(tried) if not candidate.refused]
-    if not any(_in_valleys(tried[i]) for i in able):
+    able = [i for i, candidate in enumerate(tried) if not candidate.refused and _in_valleys(candidate)]
+    if not able:
         return None
     stable = max(tried[i].agreement for i in able) - _AS_STABLE
     able = [i for i in able if tried[i].agreement >= stable]

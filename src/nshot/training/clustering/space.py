@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 20
 """More make groups harder to find, not easier: distances between rows of one group and of two become alike."""
 
-_ROWS_PER_DIMENSION = 10
+_ROWS_PER_DIMENSION = 20
 _HEAVY = 5.0
 _BLOCK_ELEMENTS = 1 << 22
 
@@ -46,7 +46,7 @@ class Space:
     def learnt(cls, vectors: Array, seed: int = 0) -> Space:
         """Return the space of these rows, shape (n, d) with n at least 2.
 
-        At most 20 dimensions, and at most one for 10 rows. Rows that are all equal have a space of no dimension.
+        At most 20 dimensions, and at most one for 20 rows. Rows that are all equal have a space of no dimension.
         """
         from sklearn.decomposition import PCA
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _INSIDE = 0.9
 """The share of two groups' own rows that lies in the tube between them."""
-_SHRUNK = 0.1
-"""The share of a sphere that is mixed into the covariance within groups."""
 _WIDTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Widths of the windows, as shares of the distance between two centres."""
 _PLACES = np.linspace(-0.4, 1.4, 37)
@@ -41,17 +39,19 @@ def pairs(chosen_on: Array, labels: Array, counted_on: Array) -> Array:
         labels: The group of each, shape (n,), -1 of none; groups 0 to k - 1, of which each has a row.
         counted_on: Other rows, shape (m, c).
     """
+    from sklearn.covariance import ledoit_wolf
+
     n_groups = int(labels.max()) + 1
     rows, groups = chosen_on[labels >= 0].astype(np.float64), labels[labels >= 0]
     centres = np.array([rows[groups == g].mean(axis=0) for g in range(n_groups)])
     within = rows - centres[groups]
-    covariance = within.T @ within / len(rows)
-    width = rows.shape[1]
-    covariance = (1 - _SHRUNK) * covariance + _SHRUNK * np.trace(covariance) / width * np.eye(width)
     values = np.ones((n_groups, n_groups))
-    if not np.trace(covariance) > 0:
+    if not within.any():
         return values
-    # Where the spread within groups is a sphere, the line between two centres is Fisher's discriminant.
+    # Where the spread within groups is a sphere, the line between two centres is Fisher's discriminant. The covariance
+    # is shrunk: one that fits these rows alone would leave the others outside of every tube.
+    covariance = ledoit_wolf(within, assume_centered=True)[0]
+    covariance += 1e-9 * np.trace(covariance) * np.eye(len(covariance))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
     rows, centres = rows @ whiten, centres @ whiten
     others, every = counted_on.astype(np.float64) @ whiten, chosen_on.astype(np.float64) @ whiten

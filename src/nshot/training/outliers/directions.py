@@ -18,7 +18,7 @@ _USUAL = 0.75
 """The share of rows that the covariance is estimated from: those that are least strange."""
 _ROUNDS = 5
 _SMALLEST = 1e-4
-"""The smallest variance of a direction, beside the mean one."""
+"""The smallest variance of a direction beside the mean one, and the smallest mean one, of columns of spread 1."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _shape(rows: Array) -> tuple[Array, Array, Array, Array]:
 
     middle = rows.mean(axis=0)
     directions, along = principal(rows - middle)
-    mean = max(float(along.sum()) / rows.shape[1], np.finfo(np.float64).tiny)
+    mean = max(float(along.sum()) / rows.shape[1], _SMALLEST)
     drawn = float(ledoit_wolf_shrinkage(rows - middle, assume_centered=True))
     variances = np.maximum((1 - drawn) * along + drawn * mean, _SMALLEST * mean)
     return middle, directions, variances, np.array(max(drawn, _SMALLEST) * mean)
