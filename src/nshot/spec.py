@@ -30,7 +30,6 @@ from nshot.core import (
     closest,
 )
 
-
 _NEEDS_NO_LABELS = {
     TaskKind.CLASSIFY: "label_similarity",
     TaskKind.GENERATE: "prompt",

@@ -63,6 +63,13 @@ SMALL: dict[str, Any] = {
 }
 
 
+ESTIMATORS = {
+    TaskKind.CLASSIFY: "sklearn.tree:DecisionTreeClassifier",
+    TaskKind.REGRESS: "sklearn.tree:DecisionTreeRegressor",
+}
+"""What a method is given that fits an estimator of the user's."""
+
+
 @contextmanager
 def with_example_methods() -> Iterator[None]:
     """Install the example methods for a while, the way a third party's package would be."""
@@ -127,6 +134,13 @@ def _spans(name: str, thing: str) -> tuple[str, tuple[Span, ...]]:
 
 def _rows(centre: float, n: int) -> list[tuple[float, ...]]:
     return [(centre + i % 3 * 0.1, 2 * centre - i * 0.05, 1.0 + i % 2, 5.0) for i in range(n)]
+
+
+def _pictures(n: int, start: int = 0) -> list[np.ndarray]:
+    """Return grey pictures of 9 x 12 pixels: a bright spot that wanders over a slope."""
+    down, across = np.mgrid[0:9, 0:12]
+    spots = (np.exp(-((down - i % 9) ** 2 + (across - i * 5 % 12) ** 2) / 6) for i in range(start, start + n))
+    return [np.rint(90 + 5 * across + 90 * spot).astype(np.uint8) for spot in spots]
 
 
 @dataclass(frozen=True)
@@ -279,6 +293,22 @@ SAMPLES: dict[tuple[TaskKind, str], Sample] = {
         _NEW_ROWS,
         _ODD_ROWS,
     ),
+    (TaskKind.COMPRESS, "row"): Sample(
+        Task(TaskKind.COMPRESS, metric="lost_variance"),
+        Dataset(
+            [*_rows(0.0, 20), *_rows(9.0, 20)],
+            "row",
+            targets=[np.array(row) for row in (*_rows(0.0, 20), *_rows(9.0, 20))],
+        ),
+        _NEW_ROWS,
+        _ODD_ROWS,
+    ),
+    (TaskKind.COMPRESS, "image"): Sample(
+        Task(TaskKind.COMPRESS, metric="psnr"),
+        Dataset(_pictures(24), "image", targets=_pictures(24)),
+        (*_pictures(4, start=24), np.zeros((9, 12), dtype=np.uint8), np.full((20, 3), 200, dtype=np.uint8)),
+        (b"", b"no image", "text", None, np.zeros((0, 3), np.uint8), np.zeros((4, 4)), np.full((5, 5, 3), 9, np.uint8)),
+    ),
     (TaskKind.CLUSTER, "text"): Sample(
         Task(TaskKind.CLUSTER, metric="nmi"),
         Dataset(
@@ -335,7 +365,7 @@ class Case:
         return SAMPLES[self.kind, self.modality]
 
     def build(self) -> Method:
-        return methods.build(self.method, small_options(self.type))
+        return methods.build(self.method, small_options(self.type, self.kind))
 
     def open(self) -> Backbone | None:
         if self.backbone is None:
@@ -367,9 +397,10 @@ def open_backbone(ref: BackboneRef) -> Backbone:
     return backbones.open_backbone(ref) if ref.is_table else fake.open(ref)
 
 
-def small_options(kind: type[Method]) -> dict[str, Any]:
-    """Return the options that keep a fit short, of those that the method has."""
-    return {name: value for name, value in SMALL.items() if name in kind.model_fields}
+def small_options(kind: type[Method], task: TaskKind = TaskKind.CLASSIFY) -> dict[str, Any]:
+    """Return the options that keep a fit short, of those that the method has, and those that it cannot do without."""
+    known = {**SMALL, "estimator": ESTIMATORS.get(task, "")}
+    return {name: value for name, value in known.items() if name in kind.model_fields}
 
 
 def context(seed: int = 0) -> FitContext:
@@ -410,7 +441,8 @@ def _cases() -> Iterator[Case]:
                 opened = open_backbone(BackboneRef(backbone))
                 if backbone == UNTAUGHT and task_kind is not TaskKind.GENERATE:
                     continue
-                if modality in opened.modalities and kind().supports(sample.task, opened) is None:
+                method = methods.build(name, small_options(kind, task_kind))
+                if modality in opened.modalities and method.supports(sample.task, opened) is None:
                     yield Case(name, task_kind, modality, backbone)
 
 
@@ -439,6 +471,8 @@ def answer_bytes(prediction: Prediction) -> tuple[bytes, ...]:
         prediction.scores,
         prediction.values,
         prediction.stopped,
+        prediction.decoded,
+        prediction.bits,
     )
     return tuple(
         b"|".join(_cell(None if column is None else column[row]) for column in columns)

@@ -72,6 +72,10 @@ def assert_well_formed(prediction: Prediction, task: Task, n: int) -> None:
         case TaskKind.CLUSTER:
             assert len(prediction.labels) == n
             assert all(label == "" or int(label) > 0 for label in prediction.labels)
+        case TaskKind.COMPRESS:
+            assert prediction.bits.shape == (n,)
+            assert len(prediction.decoded) == n
+            assert {array.dtype for array in prediction.decoded} <= {np.dtype(np.uint8), np.dtype(np.float32)}
         case TaskKind.DETECT:
             assert prediction.scores.shape == (n,)
             assert np.isfinite(prediction.scores).all()

@@ -19,7 +19,7 @@ from nshot.backbones import open_backbone
 from nshot.core import Backbone, BackboneRef, DataError, Severity, TaskKind
 from nshot.data.options import ReadOptions
 from nshot.study.files import StudyFolder, read_plan
-from nshot.study.options import StudyOptions
+from nshot.study.options import CompressionOptions, StudyOptions
 from nshot.study.watch import Unwatched, Watch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nshot.study.study import Result, Study, StudyData
 
 
-class CompareOptions(StudyOptions, ReadOptions):
+class CompareOptions(StudyOptions, CompressionOptions, ReadOptions):
     """Everything that `compare` can be told."""
 
     test: Path | None = None
@@ -116,8 +116,10 @@ def compare(
     data, resolved, only = _replayed(data, resolved_options(CompareOptions, options, more))
     clock = Clock(math.inf if only is not None else resolved.budget)
     inputs = _read(data, resolved, watch)
-    work = _study_data(inputs, resolved)
     folder = StudyFolder(_out(data, resolved))
+    if inputs.source.task.kind is TaskKind.COMPRESS:
+        return _compressed(inputs, resolved, folder, watch)
+    work = _study_data(inputs, resolved)
     made_here = not folder.path.exists()
     study: Study | None = None
     try:
@@ -138,6 +140,31 @@ def compare(
     finally:
         if study is not None:
             study.close()
+    return comparison
+
+
+def _compressed(inputs: _Inputs, options: CompareOptions, folder: StudyFolder, watch: Watch) -> Comparison:
+    """Compare ways to compress: what grows there is not the number of labels but that of bits."""
+    from nshot.api.compressing import compress
+
+    made_here = not folder.path.exists()
+    examples = inputs.source.dataset if len(inputs.source.dataset) else inputs.source.unlabelled
+    try:
+        folder.open(examples.fingerprint, fresh=options.fresh)
+        comparison = compress(
+            inputs.source,
+            part_of(StudyOptions, options),
+            part_of(CompressionOptions, options),
+            folder,
+            test=inputs.test,
+            checks=[check.as_json() for check in inputs.audit.checks],
+            pictures=options.texts,
+            watch=watch,
+        )
+        folder.keep_only_results()
+    except BaseException:
+        folder.abandon(made_here=made_here)
+        raise
     return comparison
 
 
@@ -295,7 +322,9 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         ),
         modality=inputs.source.dataset.modality,
         text_columns=inputs.source.text_columns,
+        row_columns=tuple(map(bundle.ColumnRecord.of, inputs.source.row_columns)),
         label_column=inputs.source.label_column,
+        threshold=(pick.get("threshold") or {}).get("threshold"),
         data_name=inputs.source.name,
         data_fingerprint=inputs.source.dataset.fingerprint,
         precision=result.precision,

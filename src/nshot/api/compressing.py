@@ -32,8 +32,9 @@ from nshot.study.watch import Unwatched, Watch
 if TYPE_CHECKING:
     from nshot.data.reading import Source
     from nshot.metrics import Array
-    from nshot.study.compression import CompressionOptions, Measured
+    from nshot.study.compression import Measured
     from nshot.study.files import StudyFolder
+    from nshot.study.options import CompressionOptions
 
 _TEST_SHARE = 0.3
 _MOST_TESTED = {"image": 300, "row": 2000}

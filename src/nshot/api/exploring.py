@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from nshot.api.explored import ExploreFolder, label_column, thumbnails, write_ro
 from nshot.api.model import Model, load
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones import FeatureCache, default_for, open_backbone
-from nshot.core import Computes, DataError, Dataset, Example, Learns, OptionError, Task, TaskKind, counted, joined
+from nshot.core import Computes, DataError, Dataset, Learns, OptionError, Task, TaskKind, counted
 from nshot.data.options import ReadOptions
+from nshot.data.rows import joined
 from nshot.study.options import ComputingOptions
 from nshot.study.watch import Pace, Unwatched, Watch
 
@@ -244,7 +245,7 @@ def _looked(source: Source, options: ExploreOptions) -> _Looked:
     unlabelled = np.full(len(rows), options.label is None)
     unlabelled[len(labelled) :] = True
     modality = labelled.modality if len(labelled) else blank.modality
-    examples = Dataset(_together(labelled.examples, blank.examples), modality, name=source.name)
+    examples = Dataset(joined(labelled.examples, blank.examples), modality, name=source.name)
     looked = _Looked(examples, rows, unlabelled)
     empty = np.isin(rows, np.asarray(source.empty_texts, dtype=np.int64))
     if empty.all():
@@ -258,19 +259,6 @@ def _looked(source: Source, options: ExploreOptions) -> _Looked:
     if options.rows is not None:
         return looked.at_most(options.rows, options.seed, "")
     return looked if modality == "row" else looked.at_most(_MOST_EMBEDDED, options.seed, _SLOW)
-
-
-def _together(first: Sequence[Example], second: Sequence[Example]) -> Sequence[Example]:
-    """Return all examples; rows of a table with their columns whole."""
-    from nshot.data.rows import ArrowRows
-
-    if not len(first) or not len(second):
-        return first if len(first) else second
-    if isinstance(first, ArrowRows) and isinstance(second, ArrowRows):
-        import pyarrow as pa
-
-        return ArrowRows(pa.concat_tables([first.arrow, second.arrow]), first.kinds)
-    return joined(first, second)
 
 
 def _embedded(looked: _Looked, options: ExploreOptions, watch: Watch) -> tuple[Encoder, _Looked, np.ndarray]:
@@ -352,7 +340,9 @@ def _save(folder: Path, source: Source, found: Survey, encoder: Encoder) -> None
 
 
 def _compare(file: Path, source: Source, column: str) -> str:
-    """Return the command that compares methods on the rows that were filled in."""
+    """Return the command that compares methods on the rows that were labelled."""
+    if source.unlabelled.modality == "image":
+        return "nshot compare FOLDER"
     texts = f" --text {shlex.quote(','.join(source.text_columns))}" if source.text_columns else ""
     return f"nshot compare {shlex.quote(str(file))}{texts} --label {shlex.quote(column)}"
 

@@ -29,9 +29,9 @@ from nshot.core import (
     Task,
     TaskKind,
     UnsupportedError,
-    joined,
 )
 from nshot.data.options import ReadOptions
+from nshot.data.rows import joined
 from nshot.spec import Method
 from nshot.study.counting import Counts, Pool
 from nshot.study.options import Bytes, ComputingOptions

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -93,6 +94,11 @@ class TableRows:
     def width(self) -> int:
         """Return the length of a vector; 0 before it learnt."""
         return len(self.feature_names)
+
+    @property
+    def usual_length(self) -> float:
+        """Return the root mean square length of a vector: every column has the variance one."""
+        return 0.0 if self._learnt is None else math.sqrt(self._learnt.n_columns)
 
     def learnt_from(self, examples: Sequence[Example]) -> TableRows:
         """Return a backbone that has seen these rows; this one stays as it is.

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ _LARGEST = 1e100
 """Numbers beyond this count as this: so no arithmetic on them overflows."""
 _ALMOST_ALL = 0.95
 """A column is one of numbers, or of dates, if this share of its cells is."""
+_SEEN_FOR_A_KIND = 10_000
 _WORDS_OF_A_TEXT = 3.0
 _DISTINCT_TEXTS = 0.5
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d.*)?)?")
@@ -138,10 +140,12 @@ class _RowCells:
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
 
-    @property
+    @cached_property
     def kinds(self) -> Mapping[str, ColumnKind]:
         names = dict.fromkeys(name for row in self._rows for name in row if isinstance(name, str))
-        found = {name: _kind([row.get(name) for row in self._rows]) for name in names}
+        n = len(self)
+        seen = [self._rows[i] for i in _evenly(n, min(n, _SEEN_FOR_A_KIND))]
+        found = {name: _kind([row.get(name) for row in seen]) for name in names}
         return {name: kind for name, kind in found.items() if kind is not None}
 
     def __len__(self) -> int:

@@ -82,6 +82,11 @@ class Learnt(Spec):
             *(name for column in self.texts for name in column.feature_names),
         )
 
+    @property
+    def n_columns(self) -> int:
+        """Return how many columns tell rows apart."""
+        return len(self.numbers.names) + len(self.categories) + len(self.dates) + len(self.texts)
+
     @classmethod
     def of(cls, cells: Cells, open_encoder: Callable[[], TextColumnEncoder]) -> Self:
         """Return what the columns of these rows become.

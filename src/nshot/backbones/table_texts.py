@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from nshot.backbones.table_cells import Cells
 
-_LOOKED_AT = 1_000
+_LOOKED_AT = 256
 _SAME = 1e-6
 _WIDEST = 1 << 16
 
@@ -48,7 +48,7 @@ class Texts(Spec):
 
     @classmethod
     def learnt(cls, cells: Cells, name: str, encoder: TextColumnEncoder) -> Self | None:
-        """Return how far apart the texts are, by at most 1,000 of them; None where all are the same."""
+        """Return how far apart the texts are, by at most 256 of them; None where all are the same."""
         texts = cells.spread(_LOOKED_AT).words(name).drop_null().to_pylist()
         if not texts:
             return None

@@ -18,12 +18,12 @@ def command(as_json: bool) -> None:
     """List the pre-trained models that can be used without a download.
 
     Any folder with a model in Hugging Face's format can be named as well (--backbone ./folder), and any id on the hub
-    (--backbone org/name), which is downloaded once.
+    (--backbone org/name), which is downloaded once. Rows of a table need none: their backbone is called table.
     """
     found = known()
     if as_json:
         print_json(
-            {"models": [{**vars(model.ref), "source": model.source, "bytes": model.size_bytes} for model in found]}
+            {"models": [{**model.ref.as_json(), "source": model.source, "bytes": model.size_bytes} for model in found]}
         )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -8,6 +8,7 @@ from nshot.core.backbone import (
     Ability,
     Backbone,
     BackboneRef,
+    Centred,
     Computes,
     Decoding,
     Embeds,
@@ -42,7 +43,7 @@ from nshot.core.conversation import (
     as_conversation,
     tool_call,
 )
-from nshot.core.dataset import Dataset, Example, Selection, joined
+from nshot.core.dataset import Dataset, Example, Selection
 from nshot.core.errors import (
     CheckFailedError,
     CostLimitError,
@@ -80,6 +81,7 @@ __all__ = [
     "Backbone",
     "BackboneRef",
     "Candidate",
+    "Centred",
     "Check",
     "CheckFailedError",
     "Codec",
@@ -148,7 +150,6 @@ __all__ = [
     "closest",
     "counted",
     "is_loopback",
-    "joined",
     "listed",
     "names_anomaly",
     "shortened",

@@ -348,6 +348,15 @@ class Trains(Starts, Protocol):
 
 
 @runtime_checkable
+class Centred(Protocol):
+    """Embeds into vectors that lie around zero: their distance says how unlike two examples are, not their angle."""
+
+    @property
+    def usual_length(self) -> float:
+        """Root mean square length of a vector."""
+
+
+@runtime_checkable
 class NamesFeatures(Protocol):
     """Embeds into vectors whose entries mean something by themselves."""
 

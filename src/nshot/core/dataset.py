@@ -55,16 +55,6 @@ class Selection(Sequence[Any]):
         return (source[i] for i in self._positions)
 
 
-def joined(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
-    """Return both one after the other, without copying items where both are parts of one source."""
-    one, other = (
-        items if isinstance(items, Selection) else Selection(items, range(len(items))) for items in (first, second)
-    )
-    if one.source is other.source:
-        return Selection(one.source, [*one.positions, *other.positions])
-    return [*first, *second]
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Immutable examples of one modality.

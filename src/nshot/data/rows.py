@@ -101,6 +101,19 @@ def gathered(examples: Sequence[Any]) -> ArrowRows:
     raise TypeError(f"expected rows of a reader, found {type(examples).__name__}")
 
 
+def joined(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
+    """Return examples one after the other; rows of one table stay in Arrow memory."""
+    if not len(first) or not len(second):
+        return first if len(first) else second
+    try:
+        tables = [gathered(examples) for examples in (first, second)]
+    except TypeError:
+        return [*first, *second]
+    import pyarrow as pa
+
+    return ArrowRows(pa.concat_tables([rows.arrow for rows in tables]), tables[0].kinds)
+
+
 def shown(row: Row) -> str:
     """Return a row as people read it: ``Age = 19; Gender = Male``, without what is missing, long rows shortened."""
     cells = [(name, value) for name, value in row.items() if value is not None]

@@ -419,10 +419,11 @@ def _is_headless(records: list[list[str]]) -> bool:
 def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequence[str] | None) -> Opened:
     delimiter, records = _sniff(text.start, options, suffix)
     table = delimiter is not None and suffix in {".csv", ".tsv", ".tab"}
-    if expected is not None and not table and not _names_columns(records[0], expected):
-        return _open_lines(text)
     headless = _is_headless(records)
-    columns = _header([""] * len(records[0]) if headless else records[0], text.name)
+    names = _header([""] * len(records[0]), text.name) if headless else records[0]
+    if expected is not None and not table and not _names_columns(names, expected):
+        return _open_lines(text)
+    columns = _header(names, text.name)
     if not headless and len(records) > 1 and _is_data(records):
         raise DataError(
             f"The first row of {text.name} looks like data, not like column names: "

@@ -25,30 +25,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from nshot import metrics
 from nshot.core import DataError, Interval
+from nshot.evaluation.costs import CostOptions
 from nshot.evaluation.intervals import score_interval
 from nshot.metrics import Array
-from nshot.spec import Spec
 
 ROWS = 1_000
 """Costs and alarms are told for so many rows."""
 _RESAMPLES = 200
 _AT_ONCE = 50
-
-
-class CostOptions(Spec):
-    """What mistakes of a detection cost."""
-
-    cost_of_miss: float | None = Field(default=None, gt=0)
-    """What an anomaly costs that raises no alarm, beside --cost-of-false-alarm: chooses the score above which a row is
-    called an anomaly."""
-    cost_of_false_alarm: float = Field(default=1.0, gt=0)
-    """What an alarm about a normal row costs."""
-    anomaly_share: float | None = Field(default=None, gt=0, lt=1)
-    """The share of anomalies where the model is going to be used, such as 0.001; that of the data unless given."""
 
 
 @dataclass(frozen=True, eq=False)

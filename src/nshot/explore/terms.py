@@ -21,6 +21,7 @@ _MOST_TERMS = 50_000
 _MOST_TEXTS = 20_000
 _PRIOR = 0.1
 _SIGNIFICANT = 3.0
+_AS_SURE = 0.8
 _READ_FOR_SPELLING = 300
 
 
@@ -142,18 +143,26 @@ def _log_odds(here: Array, elsewhere: Array, n_here: int, n_elsewhere: int) -> A
 
 
 def _apart(names: Sequence[str], scores: Array, most: int) -> list[int]:
-    """Return the surest terms; of a pair and its words only the surer."""
+    """Return the surest terms; of a pair of words and the words in it only one.
+
+    A word that is mostly half of a pair ("Prime") is told as the pair, if that is nearly as sure.
+    """
+    pairs: dict[str, int] = {}
+    for i, name in enumerate(names):
+        for part in name.split(" ") if " " in name and scores[i] >= _SIGNIFICANT else ():
+            if part not in pairs or scores[i] > scores[pairs[part]]:
+                pairs[part] = i
     chosen: list[int] = []
     taken: set[str] = set()
     for i in np.lexsort((np.arange(len(scores)), -scores)).tolist():
         if len(chosen) == most or scores[i] < _SIGNIFICANT:
             break
-        parts = names[i].split(" ")
-        if any(part in taken or _singular(part) in taken for part in parts):
-            continue
-        taken.update(parts)
-        taken.update(_singular(part) for part in parts)
-        chosen.append(i)
+        pair = pairs.get(names[i], i)
+        told = pair if scores[pair] >= _AS_SURE * scores[i] else i
+        parts = [_singular(part) for part in names[told].split(" ")]
+        if not taken.intersection(parts):
+            taken.update(parts)
+            chosen.append(told)
     return chosen
 
 

@@ -29,7 +29,7 @@ class Autoencoder(PoolOptions, Method):
     """Score a row by how badly a small network draws it that has learnt to draw the pool.
 
     **Idea.** A network g of four layers with a bottleneck minimises ``mean_i |z_i - g(m_i z_i)|^2`` over the scaled
-    rows z of the pool, m hiding a random share of the values at each step; the score of a row is ``|z - g(z)|^2 / width``.
+    rows z of the pool, m hiding a random share of the values at each step; a row's score is ``|z - g(z)|^2 / width``.
 
     **Needs** a backbone that embeds, and unlabelled rows; no label.
 

@@ -22,7 +22,7 @@ from nshot.core import (
 from nshot.training.codecs.options import CompressionMethod
 
 _TILES_PER_STEP = 128
-_SHARES = (0.0, 1 / 3, 2 / 3, 1.0)
+_SHARES = (0.0, 0.5, 1.0)
 """How much of what the network adds is kept: what does best on tiles that it was not trained on."""
 
 
@@ -50,11 +50,11 @@ class AutoencoderCodec(CompressionMethod):
     uses_seed: ClassVar[bool] = True
     trains_network: ClassVar[bool] = True
 
-    hidden: int = Field(default=256, ge=1, le=4096)
+    hidden: int = Field(default=128, ge=1, le=4096)
     """Width of the hidden layers."""
     learning_rate: float = Field(default=3e-4, gt=0)
     """The highest learning rate."""
-    steps: int = Field(default=600, ge=1)
+    steps: int = Field(default=300, ge=1)
     """Optimiser steps, of 128 tiles each."""
 
     def planned_examples(self, n_labels: int) -> int:

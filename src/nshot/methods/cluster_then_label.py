@@ -80,14 +80,14 @@ class ClusterThenLabel(Method):
         rng = np.random.default_rng(context.seed)
         source = pool if len(pool) else train
         drawn = rng.permutation(len(source))[:_MOST_CLUSTERED]
-        unlabelled = normalised(frozen.embed(encoder, source.take(drawn.tolist()).examples)).astype(np.float32)
+        unlabelled = frozen.directions(encoder, source.take(drawn.tolist()).examples).astype(np.float32)
         n_classes = len(task.labels)
         wanted = self.groups or min(max(len(train) // 2, 3 * n_classes), 8 * n_classes)
         means = algorithms.centres(unlabelled, min(wanted, len(unlabelled)), context.seed, starts=1, rounds=_ROUNDS)
         centres = normalised(means).astype(np.float32)
 
         classes, codes = frozen.numbered(train.labelled_targets())
-        cosines = products(normalised(frozen.embed(encoder, train.examples)), centres)
+        cosines = products(frozen.directions(encoder, train.examples), centres)
         group = cosines.argmax(axis=1)
         # Weights within a group are relative to its own nearest labelled example.
         closest = cosines.max(axis=1).astype(np.float64)
@@ -132,9 +132,9 @@ class NamedGroups:
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return the label and the shares of the most similar group, for each example."""
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised, products
+        from nshot.training.rowwise import products
 
-        cosines = products(normalised(frozen.embed(self.backbone, examples)), self.centres)
+        cosines = products(frozen.directions(self.backbone, examples), self.centres)
         return frozen.answers(self.task, self.classes, self.shares[cosines.argmax(axis=1)])
 
     def state(self) -> State:

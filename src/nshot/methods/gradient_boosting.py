@@ -48,11 +48,11 @@ class GradientBoosting(Method):
     """Add up many small decision trees, each grown to correct the ones before it.
 
     **Idea.** ``F_t(x) = F_{t-1}(x) + learning_rate * tree_t(x)``, where tree t is fitted to the gradient of the loss at
-    ``F_{t-1}``: cross-entropy over the classes, every class counting the same; squared or absolute error of a number.
-    The number of trees, their size, which error, and how much of the class frequencies to put back are chosen by
-    cross-validation inside the n labels, by the study's metric; the same held-out rows calibrate the probabilities. To
-    detect anomalies, the labelled ones are one class, and at most 20,000 rows of the pool are the other; the score is
-    ``log p(anomaly | x) - log p(normal | x)``.
+    ``F_{t-1}``: cross-entropy over the classes, every class counting the same; squared or absolute error of a number. A
+    split tries one random threshold of every column. The number of trees, their size, which error, and how much of the
+    class frequencies to put back are chosen by cross-validation inside the n labels, by the study's metric; the same
+    held-out rows calibrate the probabilities. To detect anomalies, the labelled ones are one class, and at most 20,000
+    rows of the pool are the other; the score is ``log p(anomaly | x) - log p(normal | x)``.
 
     **Needs** a backbone that embeds, and one label. Does not read label names.
 
@@ -60,7 +60,7 @@ class GradientBoosting(Method):
     linear probe with few labels, and on the features of a network, which are made for linear models.
 
     **Source.** Friedman 2001, Greedy Function Approximation: A Gradient Boosting Machine, algorithms 1 and 6; Ke et al.
-    2017, LightGBM: A Highly Efficient Gradient Boosting Decision Tree.
+    2017, LightGBM: A Highly Efficient Gradient Boosting Decision Tree; random thresholds: Geurts et al. 2006.
 
     **Example.** ``nshot fit customers.csv --method gradient_boosting --set rounds=200 --out model``
     """

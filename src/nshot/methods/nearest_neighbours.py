@@ -78,7 +78,6 @@ class NearestNeighbours(Method):
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised
 
         self.require(task, train, backbone)
         encoder = frozen.encoder(backbone)
@@ -86,7 +85,7 @@ class NearestNeighbours(Method):
             return self._of_values(encoder, train, context)
         targets = train.labelled_targets()
         classes, codes = frozen.numbered(targets)
-        vectors = normalised(frozen.embed(encoder, train.examples)).astype(np.float32)
+        vectors = frozen.directions(encoder, train.examples).astype(np.float32)
         left_out = _left_out(vectors, None, codes, codes, train.groups)
 
         def judge(number: int, sharpness: float) -> float:
@@ -181,9 +180,9 @@ class Neighbours:
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised, products
+        from nshot.training.rowwise import products
 
-        asked = normalised(frozen.embed(self.backbone, examples))
+        asked = frozen.directions(self.backbone, examples)
         step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
         shares = [np.zeros((0, len(self.classes)))]
         for start in range(0, len(asked), step):
@@ -209,12 +208,11 @@ class Neighbours:
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised
 
         if len(examples) == 0:
             raise DataError(f"A neighbour labelled '{label}' needs at least one example of it; none was given.")
         classes = self.classes if label in self.classes else (*self.classes, label)
-        added = normalised(frozen.embed(self.backbone, examples)).astype(np.float32)
+        added = frozen.directions(self.backbone, examples).astype(np.float32)
         codes = np.concatenate([self.codes, np.full(len(added), classes.index(label), dtype=np.int64)])
         return Neighbours(
             self.task.with_label(label, description),

@@ -34,7 +34,7 @@ class OutlierProbe(PoolOptions, Method):
 
     **Needs** a backbone that embeds, unlabelled rows, and one labelled anomaly.
 
-    **Wins** from three labelled anomalies on: it goes on finding what is strange in ways that nobody has labelled.
+    **Wins** from the first labelled anomaly on: it goes on finding what is strange in ways that nobody has labelled.
     **Loses** where the labelled anomalies are not strange at all, only different.
 
     **Source.** Outlier scores as features: Micenkova, McWilliams and Assent 2014, Learning Outlier Ensembles; Zhao and

@@ -67,12 +67,11 @@ class Prototypes(Method):
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised
 
         self.require(task, train, backbone)
         encoder = frozen.encoder(backbone)
         classes, codes = frozen.numbered(train.labelled_targets())
-        vectors = normalised(frozen.embed(encoder, train.examples))
+        vectors = frozen.directions(encoder, train.examples)
         sums = np.zeros((len(classes), vectors.shape[1]))
         np.add.at(sums, codes, vectors)
         sharpness = self.sharpness
@@ -106,7 +105,7 @@ class NearestPrototype:
         from nshot.training import frozen
         from nshot.training.rowwise import normalised, products, softmax
 
-        cosines = products(normalised(frozen.embed(self.backbone, examples)), normalised(self.sums))
+        cosines = products(frozen.directions(self.backbone, examples), normalised(self.sums))
         return frozen.answers(self.task, self.classes, softmax(cosines * self.sharpness))
 
     def state(self) -> State:
@@ -129,11 +128,10 @@ class NearestPrototype:
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import normalised
 
         if len(examples) == 0:
             raise DataError(f"A prototype of '{label}' needs at least one example of it; none was given.")
-        added = normalised(frozen.embed(self.backbone, examples)).sum(axis=0).astype(np.float32)
+        added = frozen.directions(self.backbone, examples).sum(axis=0).astype(np.float32)
         classes = self.classes if label in self.classes else (*self.classes, label)
         sums = np.zeros((len(classes), self.sums.shape[1]), dtype=np.float32)
         sums[: len(self.classes)] = self.sums

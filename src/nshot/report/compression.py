@@ -267,10 +267,10 @@ class _Chart:
         about = f"from {self._score(first):.4g} at {self._rate(first):.3g} to {self._score(last):.4g} at {self._rate(last):.3g}"
         self.svg.group(f"curve-of {line.css}", f"{line.name}: {about} {name_of(self.bits)}")
         ends = [(self.x(self._rate(point)), point["scores"][self.metric]["interval"]) for point in line.points]
-        for place, interval in ends:
+        for x, interval in ends:
             if interval is not None:
                 low, high = (min(max(end, self.y.low), self.y.high) for end in interval)
-                self.svg.line(place, self.y(low), place, self.y(high), "curve thin")
+                self.svg.line(x, self.y(low), x, self.y(high), "curve thin")
         places = [(self.x(self._rate(point)), self.y(self._score(point))) for point in line.points]
         if len(places) > 1:
             self.svg.path(places, "curve")

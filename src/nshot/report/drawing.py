@@ -70,6 +70,14 @@ class Drawing:
         if title:
             ET.SubElement(found, "title").text = title
 
+    def picture(self, address: str, at: tuple[float, float], side: float, css: str, title: str = "") -> None:
+        """Draw a picture (a ``data:`` address) around a place, as large as fits into a square; `title` shows on hover."""
+        size = {"width": _number(side), "height": _number(side)}
+        places = {"x": _number(at[0] - side / 2), "y": _number(at[1] - side / 2)}
+        found = self._add("image", css, {"href": address, **places, **size})
+        if title:
+            ET.SubElement(found, "title").text = title
+
     def markup(self) -> Markup:
         """Return the SVG; every text in it is escaped."""
         return Markup(ET.tostring(self.root, encoding="unicode"))  # noqa: S704 - ElementTree escapes

@@ -22,6 +22,8 @@ _COLOURS = 10
 _SHAPES = ("circle", "square", "diamond", "up", "down", "cross")
 _WIDTH, _HEIGHT, _EDGE = 900, 560, 14
 _MOST_SHOWN = 50
+_MOST_PICTURES, _PICTURE = 500, 34
+_COMPARED_BY = {"table": "their columns", "pixels": "their pixels"}
 _NOUNS = {"text": "text", "image": "image"}
 _LONGEST = 300
 _TYPICAL_SAID = 2
@@ -78,7 +80,7 @@ def render(
         title=title(record),
         facts=facts(record),
         found=sentences(record),
-        chart=_map(record, points),
+        chart=_map(record, points, pictures),
         keys=[(group["group"], _key(group["group"]), key_mark(group["group"])) for group in record["groups"]],
         outside=key_mark(0),
         pictures=pictures,
@@ -123,7 +125,7 @@ def facts(record: Mapping[str, Any]) -> list[str]:
     found = [wording.plural(record["rows"], noun(record))]
     if record["looked_at"] < record["rows"]:
         found.append(f"{wording.count(record['looked_at'])} looked at")
-    return [*found, f"vectors by {record['backbone']}"]
+    return [*found, f"compared by {_COMPARED_BY.get(record['backbone'], record['backbone'])}"]
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
@@ -161,6 +163,11 @@ def to_label(record: Mapping[str, Any]) -> list[str]:
     file = record["files"].get("to_label")
     if file is None:
         return ["There is no row to label."]
+    if record["modality"] == "image":
+        return [
+            f"{file['file']}: the images to label first, in this order. Put each into a folder named after its label.",
+            f"Then: {file['then']}",
+        ]
     below = (
         f"; the {wording.plural(file['pool'], 'row')} below stay empty and serve as unlabelled examples"
         if file["pool"]
@@ -203,7 +210,7 @@ def key_mark(group: int) -> Markup:
     return drawing.markup()
 
 
-def _map(record: Mapping[str, Any], points: Sequence[Point]) -> Markup | None:
+def _map(record: Mapping[str, Any], points: Sequence[Point], pictures: Mapping[int, str]) -> Markup | None:
     """Return the map: near each other what is alike."""
     if len(points) < 3:
         return None
@@ -217,7 +224,12 @@ def _map(record: Mapping[str, Any], points: Sequence[Point]) -> Markup | None:
         for point in own:
             where = f"row {point.row + 1:,}" + (f", group {group}" if group else "")
             words = _line(f"{where}: {point.words}" if point.words else where)
-            drawing.mark(_shape_of(group), (across(point.x), up(point.y)), 3.2, "point", words)
+            at = across(point.x), up(point.y)
+            if len(points) <= _MOST_PICTURES and point.row in pictures:
+                drawing.picture(pictures[point.row], at, _PICTURE, "point", words)
+                at = at[0] - _PICTURE / 2, at[1] - _PICTURE / 2
+                words = ""
+            drawing.mark(_shape_of(group), at, 3.2, "mark" if point.row in pictures else "point", words)
     return drawing.markup()
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot import metrics
+from nshot.evaluation.costs import CostOptions
 from nshot.evaluation.intervals import Block, estimate, target_of
-from nshot.evaluation.thresholds import ROWS, CostOptions, Scored, Threshold, choose
+from nshot.evaluation.thresholds import ROWS, Scored, Threshold, choose
 from nshot.metrics.detect import recall_at
 from nshot.study.evidence import Evidence, clipped
 

@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from nshot import methods, metrics
 from nshot.core import (
@@ -39,7 +38,7 @@ from nshot.core import (
 from nshot.evaluation.comparison import corrected_score, paired_difference
 from nshot.evaluation.intervals import Block, estimate
 from nshot.metrics import Array, Metric
-from nshot.spec import Method, Spec
+from nshot.spec import Method
 from nshot.study.options import StudyOptions
 from nshot.study.pick import Standing, rule, standings
 
@@ -49,25 +48,6 @@ if TYPE_CHECKING:
 
 _FILES = ("jpeg", "webp")
 _WHOLE = {"whole_files": True}
-
-
-class CompressionOptions(Spec):
-    """What only `compress` is told."""
-
-    rate: float = Field(default=1.0, gt=0, le=64)
-    """To compress: the bits that are to be written on average, per pixel of an image, per number of a vector."""
-    rates: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
-    """To compress: the rates to measure besides."""
-
-    def measured(self) -> tuple[float, ...]:
-        """Return all rates, rising.
-
-        Raises:
-            OptionError: One is not positive.
-        """
-        if any(not 0 < rate <= 64 for rate in self.rates):
-            raise OptionError(f"--rates must be between 0 and 64 bits. Got {', '.join(map(str, self.rates))}.")
-        return tuple(sorted({*self.rates, self.rate}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,27 +175,43 @@ def measure(
     planned = candidates(task, options, backbone, pool)
     others = [metrics.get(name) for name in (("psnr", "ssim") if is_image else ("lost_variance",))]
     judges = {one.name: one for one in (metric, *others, bits)}
-    done, total = 0, len(planned) * len(rates)
-    for method in planned:
-        name = _candidate(method, backbone).name
-        settings = []
-        for asked in rates:
-            watch.progress(f"{name} at {asked:g} bits", done, total)
-            done += 1
-            fitted = method.model_copy(update={"rate": asked})
-            try:
-                settings.append(_setting(fitted, asked, task, pool, test, targets, backbone, judges, context))
-            except (UnsupportedError, TrainingError, OutOfMemoryError) as error:
-                found.skipped.append({"candidate": name, "n_labels": 0, "reason": f"at {asked:g} bits: {error}"})
-        if settings:
-            candidate = _candidate(method, backbone)
-            settings.sort(key=lambda one: float(one.statistics[bits.name].mean()))
-            found.entrants[name] = Entrant(candidate, method.model_copy(update={"rate": rate}), tuple(settings))
-    watch.progress("", total, total)
+    settings: dict[str, list[Setting]] = {}
+    late: dict[str, list[float]] = {}
+    by_name = {_candidate(method, backbone).name: method for method in planned}
+    runs = _in_order(by_name, rates, rate)
+    began = time.perf_counter()
+    for done, (name, asked) in enumerate(runs):
+        watch.progress(f"{name} at {asked:g} bits", done, len(runs))
+        if time.perf_counter() - began > options.budget and (by_name[name].trains_network or settings.get(name)):
+            late.setdefault(name, []).append(asked)
+            continue
+        method = by_name[name].model_copy(update={"rate": asked})
+        try:
+            own = _setting(method, asked, task, pool, test, targets, backbone, judges, context)
+            settings.setdefault(name, []).append(own)
+        except (UnsupportedError, TrainingError, OutOfMemoryError) as error:
+            found.skipped.append({"candidate": name, "n_labels": 0, "reason": f"at {asked:g} bits: {error}"})
+    watch.progress("", len(runs), len(runs))
+    for name, rates_left in late.items():
+        listed = ", ".join(f"{asked:g}" for asked in sorted(rates_left))
+        reason = f"for {listed} bits it would not fit the budget of {options.budget:g} s (--budget)"
+        found.skipped.append({"candidate": name, "n_labels": 0, "reason": reason})
+    for name, fitted in settings.items():
+        fitted.sort(key=lambda one: float(one.statistics[bits.name].mean()))
+        method = by_name[name].model_copy(update={"rate": rate})
+        found.entrants[name] = Entrant(_candidate(method, backbone), method, tuple(fitted))
     if not found.entrants:
         reasons = "; ".join(one["reason"] for one in found.skipped)
         raise NshotError(f"No method could compress these examples: {reasons}")
     return found
+
+
+def _in_order(planned: Mapping[str, Method], rates: Sequence[float], rate: float) -> list[tuple[str, float]]:
+    """Return what is run: every method at the rate and beside it before any is run elsewhere; what trains last."""
+    near = {rate, max(other for other in rates if other < rate), min(other for other in rates if other > rate)}
+    names = sorted(planned, key=lambda name: (planned[name].family is not Family.BASELINE, name))
+    runs = [(name, asked) for name in names for asked in rates]
+    return sorted(runs, key=lambda run: (run[1] not in near, planned[run[0]].trains_network, run[1] != rate))
 
 
 def _candidate(method: Method, backbone: Backbone | None) -> Candidate:
@@ -258,7 +254,7 @@ class AtRate:
 
     Attributes:
         statistics: By metric, shape (n, 1): the mixture of the two settings next to the rate.
-        nearest: The setting that was fitted for the rate.
+        nearest: The setting that was fitted for the rate; what is handed over.
         reached: The bits it writes in the mean, the rate or fewer.
     """
 
@@ -268,10 +264,10 @@ class AtRate:
 
 
 def at_rate(entrant: Entrant, rate: float, bits: str) -> AtRate | None:
-    """Return how a method does at this rate, or None where it cannot write so few bits."""
+    """Return how a method does at this rate, or None where it was not fitted for it or cannot write so few bits."""
     means = [float(one.statistics[bits].mean()) for one in entrant.settings]
-    nearest = min(entrant.settings, key=lambda one: abs(one.asked - rate))
-    if means[0] > rate:
+    nearest = next((one for one in entrant.settings if one.asked == rate), None)
+    if nearest is None or means[0] > rate:
         return None
     at = max(i for i, mean in enumerate(means) if mean <= rate)
     below = entrant.settings[at]
@@ -294,8 +290,9 @@ def conclude(measured: Measured, rate: float, options: StudyOptions, n_pool: int
     able = {name: one for name, one in found.items() if one is not None}
     for name in found.keys() - able.keys():
         fewest = float(measured.entrants[name].settings[0].statistics[bits.name].mean())
-        reason = f"writes at least {fewest:.2f} bits, and {rate:g} were asked for"
-        measured.skipped.append({"candidate": name, "n_labels": 0, "reason": reason})
+        if fewest > rate:
+            reason = f"writes at least {fewest:.2f} bits, and {rate:g} {'was' if rate == 1 else 'were'} asked for"
+            measured.skipped.append({"candidate": name, "n_labels": 0, "reason": reason})
     if not able:
         raise OptionError(f"No method writes as few as {rate:g} bits. Ask for more: --rate.")
     blocks = {name: [_block(one.statistics[metric.name])] for name, one in able.items()}
@@ -505,12 +502,11 @@ def because(record: Mapping[str, Any], measured: Measured) -> list[str]:
             continue
         bits = bits_for(entrant, score, measured.metric, measured.bits.name)
         if bits is not None:
-            said.append(f"{name} takes {bits:.2f} bits per pixel for the same {record['metric']}.")
+            said.append(f"{name} takes {bits:.2f} bits per pixel to come out as well as {pick}.")
     writes, rate = record["pick"]["writes"], record["rate"]
     if abs(writes - rate) > 0.02 * rate:
-        said.append(
-            f"Fitted for {rate:g} bits, {pick} wrote {writes:.2f} on the test; the scores here are at {rate:g}."
-        )
+        wrote = f"{pick} wrote {writes:.2f} on the test"
+        said.append(f"Fitted for {rate:g} bit{'' if rate == 1 else 's'}, {wrote}; the scores here are at {rate:g}.")
     return said
 
 

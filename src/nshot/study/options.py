@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import OptionError
+from nshot.evaluation.costs import CostOptions
 from nshot.spec import Spec
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class ComputingOptions(Spec):
     """Where the network runs: auto, cpu, cuda or cuda:1."""
 
 
-class StudyOptions(RemoteOptions, ComputingOptions):
+class StudyOptions(CostOptions, RemoteOptions, ComputingOptions):
     """What to compare and how."""
 
     methods: tuple[str, ...] = ()
@@ -141,3 +142,23 @@ class StudyOptions(RemoteOptions, ComputingOptions):
                 raise OptionError(f"--set expects METHOD.OPTION=VALUE, such as lora.rank=16. Got: {entry}")
             found.setdefault(parts[1], {})[parts[2]] = parts[3]
         return found
+
+
+class CompressionOptions(Spec):
+    """What only `compress` is told."""
+
+    rate: float = Field(default=1.0, gt=0, le=64)
+    """To compress: the bits that are to be written on average, per pixel of an image, per number of a vector."""
+    rates: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
+    """To compress: the rates to measure besides."""
+
+    def measured(self) -> tuple[float, ...]:
+        """Return all rates to fit for, rising.
+
+        Raises:
+            OptionError: One is not positive.
+        """
+        if any(not 0 < rate <= 64 for rate in self.rates):
+            raise OptionError(f"--rates must be between 0 and 64 bits. Got {', '.join(map(str, self.rates))}.")
+        # On either side of the rate there is one, see the top of this file.
+        return tuple(sorted({*self.rates, self.rate, min(*self.rates, self.rate / 2), max(*self.rates, self.rate * 2)}))

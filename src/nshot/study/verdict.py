@@ -13,7 +13,7 @@ from nshot.core import Cost, Family, Interval, Task, TaskKind
 from nshot.evaluation.comparison import corrected_score, mean_ranks
 from nshot.evaluation.intervals import Block, Estimate, common_blocks, target_of
 from nshot.metrics import Metric
-from nshot.study import words
+from nshot.study import anomalies, words
 from nshot.study.accounts import bills_of, break_evens, cost_record
 from nshot.study.answers import on_the_pick, training_records
 from nshot.study.counting import unit
@@ -157,6 +157,10 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         "training": training_records(evidence),
         **on_the_pick(evidence, task, name),
     }
+    if task.kind == TaskKind.DETECT:
+        details |= anomalies.on_the_pick(evidence, name, options)
+        threshold = anomalies.threshold(evidence, name, options)
+        pick["threshold"] = threshold.as_json() if threshold else None
     if task.kind == TaskKind.GENERATE:
         details |= {
             "texts": texts_record(evidence, metric, name, others),

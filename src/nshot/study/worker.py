@@ -48,8 +48,8 @@ from nshot.core import (
     Task,
     UnsupportedError,
     Writer,
-    joined,
 )
+from nshot.data.rows import joined
 from nshot.spec import Method
 from nshot.study import measuring
 from nshot.study.counting import Pool

@@ -50,8 +50,8 @@ def labelled_anomalies(train: Dataset, method: str) -> Dataset:
     found = train.where(bool)
     if not len(found):
         raise DataError(
-            f"{method} learns from labelled anomalies; of the {len(train):,} labelled rows of {train.name} none is one. "
-            "Label one, or use a method that needs none: isolation_forest."
+            f"{method} learns from labelled anomalies; of the {len(train):,} labelled rows of {train.name} none is one."
+            " Label one, or use a method that needs none: isolation_forest."
         )
     return found
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from nshot import bundle
+from nshot import bundle, methods
 from nshot.backbones import fake, open_backbone
 from nshot.backbones.table import TableRows
 from nshot.core import (
@@ -23,13 +23,18 @@ from nshot.core import (
     BackboneRef,
     ColumnKind,
     DataError,
+    Dataset,
     Embeds,
     ExampleError,
+    FitContext,
     Learns,
     ModelError,
     NamesFeatures,
+    Predictor,
     Selection,
     Starts,
+    Task,
+    TaskKind,
     Trains,
     UnsupportedError,
 )
@@ -146,7 +151,7 @@ def test_opening_and_planning_load_neither_torch_nor_pyarrow() -> None:
     assert done.stdout.strip() == "[]"
 
 
-# ------------------------------------------------------------------------------------------------- what a column becomes
+# ------------------------------------------------------------------------------------------------ what a column becomes
 
 
 def test_every_column_weighs_as_much_as_a_standardised_number() -> None:
@@ -306,7 +311,7 @@ def test_the_encoder_can_be_named_and_has_to_take_texts() -> None:
     rows = [{"note": f"these are words {i}"} for i in range(9)]
 
     assert open_backbone("table:org/some-model").ref.name == "table:some-model"
-    with pytest.raises(ModelError, match="'openai:gpt' does not embed texts.*Name a text encoder"):
+    with pytest.raises(ModelError, match=r"'openai:gpt' does not embed texts.*Name a text encoder"):
         open_backbone("table:openai:gpt").learnt_from(rows)
     with pytest.raises(ModelError, match="'table' does not embed texts"):
         open_backbone("table:table").learnt_from(rows)
@@ -459,6 +464,51 @@ def test_weights_of_another_network_are_refused() -> None:
         backbone.adapted({name: value for name, value in weights.items() if name != "first.bias"})
     with pytest.raises(ModelError, match=r"'first\.weight' has shape \(256, 3\)"):
         backbone.adapted({**weights, "first.weight": np.zeros((256, 3), np.float32)})
+
+
+def saved_probe(folder: Path, backbone: TableRows, rows: list[dict[str, Any]]) -> Predictor:
+    method = methods.build("linear_probe", {"strength": 1.0})
+    targets = ["old" if row["age"] > 40 else "young" for row in rows]
+    task = Task(TaskKind.CLASSIFY, ("old", "young"))
+    train = Dataset(rows, "row", targets=targets)
+    context = FitContext(lambda targets, prediction: 0.0)
+    predictor = method.fit(task, train, train.without_targets(), backbone, context)
+    about = bundle.BundleInfo(model_n_labels=len(rows), modality="row", data_name="people.csv")
+    bundle.save(folder, method=method, task=task, predictor=predictor, about=about)
+    return predictor
+
+
+def test_a_model_on_rows_is_saved_with_what_was_learnt_and_loads_without_anything_else(tmp_path: Path) -> None:
+    rows = people()
+    predictor = saved_probe(tmp_path / "model", learnt(rows), rows)
+
+    loaded = bundle.load(tmp_path / "model", open_backbone)
+
+    assert np.array_equal(loaded.predictor.predict(rows).probabilities, predictor.predict(rows).probabilities)
+    assert [record.id for record in loaded.manifest.backbones] == [TABLE]
+    assert "learnt" not in (tmp_path / "model/manifest.json").read_text(encoding="utf-8")
+    assert "Pre-trained model: none" in (tmp_path / "model/README.md").read_text(encoding="utf-8")
+
+
+def test_a_saved_model_lists_the_encoder_of_its_texts(tmp_path: Path) -> None:
+    rows = [{**row, "note": f"a note on {row['city']} and {row['age']}"} for row in people()]
+    saved_probe(tmp_path / "model", with_fake_texts(rows), rows)
+
+    listed = bundle.read_manifest(tmp_path / "model").backbones
+
+    assert sorted(record.id for record in listed) == ["fake/text-encoder", TABLE]
+
+
+@pytest.mark.parametrize("mangled", [[1, 2], "x", {"version": 1}, {"numbers": {"names": ["a"] * 3}}, 7, None])
+def test_a_saved_model_whose_record_was_mangled_is_refused(tmp_path: Path, mangled: Any) -> None:
+    rows = people()
+    predictor = saved_probe(tmp_path / "model", learnt(rows), rows)
+    state = predictor.state()
+    settings = {**state.settings, "backbone": {**state.settings["backbone"], "learnt": mangled}}
+
+    method, task = methods.build("linear_probe", {}), Task(TaskKind.CLASSIFY, ("old", "young"))
+    with pytest.raises(ModelError):
+        method.restore(task, replace(state, settings=settings), open_backbone)
 
 
 # ----------------------------------------------------------------------------------------------------------- real data

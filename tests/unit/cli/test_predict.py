@@ -77,3 +77,13 @@ def test_columns_that_the_model_reads_are_asked_for_by_name(tmp_path, data, caps
     data.write_text("note,site\na,B\n")
     assert main.run(["predict", str(model), str(data)]) == 2
     assert "Column 'heat' is missing from new.csv" in capsys.readouterr().err
+
+
+def test_a_file_without_a_header_is_read_as_in_training(tmp_path, capsys):
+    rows = [f"{i},{i % 5}.5,{3 * i}" for i in range(40)]
+    train, new = tmp_path / "train.txt", tmp_path / "new.txt"
+    train.write_text("\n".join(rows))
+    new.write_text("\n".join(rows[:5]))
+    api.fit(train, task="regress", label="column_3", method="linear_probe", out=tmp_path / "model")
+    assert main.run(["predict", str(tmp_path / "model"), str(new)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "column_1,column_2,column_3,prediction"

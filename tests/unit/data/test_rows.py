@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from nshot.core import ColumnKind, DataError, OptionError, Tabular, TaskKind
+from nshot.core import ColumnKind, DataError, Dataset, OptionError, Tabular, TaskKind
 from nshot.data.columns import RowColumn
 from nshot.data.equal import equal_rows
 from nshot.data.options import ReadOptions
 from nshot.data.reading import Source, Trained, read, stream_inputs
-from nshot.data.rows import ArrowRows, gathered
+from nshot.data.rows import ArrowRows, gathered, joined
 from nshot.data.written import Written
 
 NUMBER, CATEGORY, DATE, TEXT = ColumnKind
@@ -374,3 +374,20 @@ def test_archives_that_hold_something_else_are_refused(tmp_path):
     broken = tmp_path / "broken.npz"
     broken.write_bytes(b"PK\x03\x04 and no more")
     assert "damaged" in refusal(broken)
+
+
+def test_rows_for_a_model_without_a_label_column_are_refused_with_the_flag(tmp_path):
+    fitted = source(table(label=lambda i: i % 2), task="classify")
+    path = tmp_path / "new.csv"
+    path.write_text("colour,size\nred,1\nblue,2\n")
+    with pytest.raises(DataError, match="--label"):
+        read(path, ReadOptions(task="classify"), trained=Trained(label="label", columns=fitted.row_columns))
+
+
+def test_labelled_and_unlabelled_rows_are_joined_as_columns():
+    whole = source(table(label=lambda i: i % 2)).dataset.examples
+    both = joined(Dataset(whole, "row").take([3, 1]).examples, whole[:2])
+    assert isinstance(both, ArrowRows)
+    assert list(both) == [whole[3], whole[1], whole[0], whole[1]]
+    assert joined([], whole) is whole
+    assert joined(["a"], ["b"]) == ["a", "b"]

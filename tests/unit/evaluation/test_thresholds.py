@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from nshot.core import DataError, OptionError
-from nshot.evaluation.thresholds import CostOptions, Scored, choose, is_above
+from nshot.evaluation.costs import CostOptions
+from nshot.evaluation.thresholds import Scored, choose, is_above
 
 COSTS = CostOptions(cost_of_miss=20)
 

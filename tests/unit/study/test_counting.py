@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nshot.core import BackboneRef, DataError, Dataset, Prediction, Selection, State, Task, TaskKind, silent
+from nshot.core import BackboneRef, DataError, Dataset, Prediction, State, Task, TaskKind, silent
 from nshot.evaluation.protocol import counted_ladder, design
 from nshot.study.counting import Pool, counts, unit
 from nshot.study.worker import FinalFit, Fit, Setting, Worker
@@ -250,13 +250,3 @@ def test_the_model_that_is_handed_over_sees_every_row(worker):
     assert first(fits[-1].train) == set(range(30, 40))
     assert first(fits[-1].pool) == {*range(30), 100, 101}
     assert first(fits[-1].backbone.shown) == {*range(40), 100, 101}
-
-
-def test_parts_of_one_source_are_joined_without_a_copy():
-    from nshot.core import joined
-
-    source = [(0,), (1,), (2,)]
-    whole = joined(Selection(source, [2]), Selection(source, [0]))
-    assert isinstance(whole, Selection)
-    assert list(whole) == [(2,), (0,)]
-    assert list(joined(source, [(7,)])) == [*source, (7,)]

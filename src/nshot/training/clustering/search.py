@@ -116,7 +116,8 @@ def search(
     Of every algorithm and number of groups: the rows are split into halves, groups are found on each half, and both
     solutions are asked about the same rows. It may be taken where the two agree (adjusted Rand index of at least
     0.75), every group comes back (Jaccard similarity of at least 0.6), at least half of the rows are in a group, and a
-    valley parts the groups at a level of 0.05; where none is left, there are no groups. Of the solutions within 0.05 of the best agreement and within a tenth of the best silhouette, the one with most groups is taken.
+    valley parts the groups at a level of 0.05; where none is left, there are no groups. Of the solutions within 0.05
+    of the best agreement and within a tenth of the best silhouette, the one with most groups is taken.
 
     Args:
         vectors: Shape (n, d), finite numbers.

@@ -27,6 +27,8 @@ LARGEST = 8000
 """No coefficient is written larger; every symbol must have a frequency of at least 1 of M."""
 _SPREAD = 4.0
 """For how many coefficients a Laplace distribution of the same width counts: what the pool never showed may come."""
+_NARROWEST = 0.1
+"""The least mean of absolute values: a coefficient that was always 0 may still come."""
 _MARGIN = 1.25
 """How much larger than in the pool a coefficient may become; beyond that it is cut off."""
 
@@ -52,19 +54,25 @@ class Tables:
         """Return the tables of these coefficients, int64, shape (tiles, k)."""
         k = values.shape[1]
         ends = _ends(values)
-        most = np.abs(values).max(axis=0, initial=0)
-        largest = np.minimum(np.ceil(most * _MARGIN).astype(np.int64) + 1, LARGEST)
-        parts = []
-        for column in range(k):
-            m = int(largest[column])
-            seen = values[ends > column, column]
-            counts = np.bincount(np.clip(seen, -m, m) + m, minlength=2 * m + 1).astype(np.float64)
-            width = max(float(np.abs(seen).mean()) if len(seen) else 0.0, 0.1)
-            laplace = np.exp(-np.abs(np.arange(-m, m + 1)) / width)
-            parts.append(_to_frequencies(counts + _SPREAD * laplace / laplace.sum()))
-        counts = np.bincount(ends, minlength=k + 1).astype(np.float64)
-        frequencies = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
-        return cls(largest, frequencies, _to_frequencies(counts + _SPREAD / (k + 1)))
+        largest = np.minimum(np.ceil(np.abs(values).max(axis=0, initial=0) * _MARGIN).astype(np.int64) + 1, LARGEST)
+        sizes = 2 * largest + 1
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        written = np.arange(k) < ends[:, None]
+        cut = np.clip(values, -largest, largest)
+        counts = np.bincount((offsets[:-1] + cut + largest)[written], minlength=int(offsets[-1]))
+        mean = np.abs(np.where(written, cut, 0)).sum(axis=0) / np.maximum(written.sum(axis=0), 1)
+        # Of every symbol: its coefficient, and its value.
+        column = np.repeat(np.arange(k), sizes)
+        symbol = np.arange(int(offsets[-1])) - np.repeat(offsets[:-1] + largest, sizes)
+        laplace = np.exp(-np.abs(symbol) / np.maximum(mean, _NARROWEST)[column])
+        weights = counts + _SPREAD * laplace / _by_column(laplace, offsets)[column]
+        room = (TOTAL - sizes)[column]
+        frequencies = 1 + np.floor(weights / _by_column(weights, offsets)[column] * room).astype(np.int64)
+        frequencies[offsets[:-1] + largest] += TOTAL - _by_column(frequencies, offsets)
+        of_ends = np.bincount(ends, minlength=k + 1) + _SPREAD / (k + 1)
+        end_frequencies = 1 + np.floor(of_ends / of_ends.sum() * (TOTAL - k - 1)).astype(np.int64)
+        end_frequencies[int(end_frequencies.argmax())] += TOTAL - int(end_frequencies.sum())
+        return cls(largest, frequencies, end_frequencies)
 
     def bits(self, values: Array) -> Array:
         """Return about how many bits each tile takes, float64, shape (tiles,).
@@ -154,9 +162,6 @@ def _ends(values: Array) -> Array:
     return np.asarray(np.where(values != 0, places, 0).max(axis=1, initial=0))
 
 
-def _to_frequencies(weights: Array) -> Array:
-    """Return whole frequencies of at least 1 that add up to `TOTAL`, int64, as close to these weights as can be."""
-    room = TOTAL - len(weights)
-    frequencies = 1 + np.floor(weights / weights.sum() * room).astype(np.int64)
-    frequencies[int(frequencies.argmax())] += TOTAL - int(frequencies.sum())
-    return np.asarray(frequencies)
+def _by_column(values: Array, offsets: Array) -> Array:
+    """Return the sum over the symbols of each coefficient, shape (k,)."""
+    return np.asarray(np.add.reduceat(values, offsets[:-1]) if len(offsets) > 1 else values[:0])

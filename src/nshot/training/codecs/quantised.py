@@ -22,7 +22,7 @@ _HELD_BACK = 4
 _FEWEST_HELD_BACK = 8
 _SEARCHED = 2000
 """Tiles on which the step is searched for."""
-_ROUNDS = 22
+_ROUNDS = 16
 ROUNDING = 0.4
 """Added before cutting off: a coefficient becomes 0 up to 0.6 steps, for the bits that it would take."""
 _TOGETHER = 32
@@ -248,7 +248,7 @@ def quantiser_for(coefficients: Array, bits: float) -> Quantiser:
         return float(found.tables.bits(found.quantised(searched)).mean())
 
     most = 4.0 * max(float(np.abs(coefficients).max(initial=0.0)), float(np.finfo(np.float32).tiny))
-    low, high = math.log(most) - 24 * math.log(2.0), math.log(most)
+    low, high = math.log(most) - 16 * math.log(2.0), math.log(most)
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
         if taken(math.exp(middle)) > bits:

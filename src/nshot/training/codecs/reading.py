@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 1000
 """Rows that decide which columns hold numbers, where nobody says."""
-_AT_ONCE = 1024
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,8 @@ def number_columns(rows: Sequence[Example]) -> tuple[str, ...]:
 
 
 def _is_number(cell: Any) -> bool:
-    try:
-        # What overflows in float32 would come back as infinity.
-        return isinstance(cell, Real) and math.isfinite(np.float32(float(cell)))
-    except OverflowError:
+    # What overflows in float32 would come back as infinity; a comparison with NaN is false.
+    if not isinstance(cell, Real):
         return False
+    magnitude: Any = abs(cell)
+    return bool(magnitude <= _LARGEST)
