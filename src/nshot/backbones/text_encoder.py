@@ -156,6 +156,13 @@ class TextEncoder(LocalModel):
         """Return the tokens of the model, or None where none of them stands for a hidden one."""
         return self._tokens.vocabulary()
 
+    def tokenizer_json(self) -> str:
+        """Return the content of a ``tokenizer.json``: the library ``tokenizers`` makes the same ids of a text with it.
+
+        It knows nothing of ``settings.prompt`` and ``settings.lower``.
+        """
+        return self._tokens.as_json()
+
     def collate(self, prepared: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         """Return the keyword arguments of `module` for a batch of texts that `tokenize` prepared."""
         from nshot.backbones.networks import batch

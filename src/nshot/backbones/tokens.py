@@ -57,6 +57,10 @@ class Tokens:
                 found[row] = self._of_more(text)
         return found
 
+    def as_json(self) -> str:
+        """Return the tokenizer as the content of a ``tokenizer.json``; it cuts texts to the longest input."""
+        return str(self._tokenizer.to_str())
+
     def vocabulary(self) -> Vocabulary | None:
         """Return the tokens, or None where none of them stands for a hidden one.
 

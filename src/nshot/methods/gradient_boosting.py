@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 _ROUNDS = (10, 20, 40, 80, 160, 320)
 _USUAL_ROUNDS = 40
 _MOST_TREES = 6_400
+_FEW_ROWS = 200
 _MANY_ROWS = 1_000
-_LEAVES_OF_FEW = (4, 8)
+_LEAVES_OF_FEW = (4,)
+_LEAVES_BETWEEN = (4, 8)
 _LEAVES_OF_MANY = (8, 31)
 _MOST_FEWEST_ROWS = 20
 _SHARE_IN_A_LEAF = 4
@@ -165,7 +167,7 @@ class GradientBoosting(Method):
         """Return how trees may be grown on n rows, the usual way first."""
         from nshot.training.boosting import Growing
 
-        usual = _LEAVES_OF_FEW if n < _MANY_ROWS else _LEAVES_OF_MANY
+        usual = _LEAVES_OF_FEW if n < _FEW_ROWS else _LEAVES_BETWEEN if n < _MANY_ROWS else _LEAVES_OF_MANY
         return [
             Growing(
                 loss=loss,

@@ -28,6 +28,7 @@ from nshot.spec import Method
 
 if TYPE_CHECKING:
     from nshot.training.frozen import Encoder
+    from nshot.training.readout import Readout
     from nshot.training.rowwise import Array
 
 
@@ -96,6 +97,12 @@ class NearestLabel:
 
         cosines = products(normalised(frozen.embed(self.backbone, examples)), self.directions)
         return frozen.answers(self.task, self.task.labels, softmax(cosines * self.sharpness))
+
+    def readout(self) -> Readout:
+        """Return the directions as plain numbers."""
+        from nshot.training.readout import towards
+
+        return towards(self.backbone, self.task.labels, self.directions, self.sharpness)
 
     def state(self) -> State:
         """Return the directions and the reference of the backbone."""

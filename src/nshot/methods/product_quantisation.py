@@ -80,7 +80,7 @@ class ProductQuantisation(CompressionMethod):
         shapes, tiling = Shapes.of(arrays), Tiling.of(arrays)
         tiles = sampled_tiles(arrays, tiling, context.seed)
         components = principal_components(tiles, is_image=reading.is_image)
-        bits = max(1, int(budget(arrays, shapes, tiling, self.rate)))
+        bits = max(1, int(budget(arrays, shapes, tiling, self.rate, in_parts=False)))
         code_bits = max(1, min(self.code_bits, bits, int(np.log2(max(2, len(tiles) // _TILES_PER_CENTRE)))))
         parts = min(bits // code_bits, len(components.axes))
         coefficients = components.analyse(tiles)[:: -(-len(tiles) // _MOST_TILES)]

@@ -29,6 +29,7 @@ from nshot.spec import Method
 
 if TYPE_CHECKING:
     from nshot.training.frozen import Encoder
+    from nshot.training.readout import Readout
     from nshot.training.rowwise import Array
 
 _USUAL_SHARPNESS = 15.0
@@ -107,6 +108,12 @@ class NearestPrototype:
 
         cosines = products(frozen.directions(self.backbone, examples), normalised(self.sums))
         return frozen.answers(self.task, self.classes, softmax(cosines * self.sharpness))
+
+    def readout(self) -> Readout:
+        """Return the prototypes as plain numbers."""
+        from nshot.training.readout import towards
+
+        return towards(self.backbone, self.classes, self.sums, self.sharpness)
 
     def state(self) -> State:
         """Return the sums, the sharpness and the reference of the backbone."""

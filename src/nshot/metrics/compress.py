@@ -105,7 +105,8 @@ def _lost(targets: Sequence[Any], prediction: Prediction, task: Task) -> Array:
         return np.zeros((0, 1))
     truth, answers = (np.stack([pair[side] for pair in pairs]) for side in (0, 1))
     spread = truth.var(axis=0)
-    varies = spread > 1e-12 * np.maximum(np.square(truth).mean(axis=0), np.finfo(np.float64).tiny)
+    # What varies by rounding only counts as constant; some encoders have numbers that are 1e-33 whatever the text.
+    varies = spread > np.maximum(1e-12 * np.square(truth).mean(axis=0), 1e-20 * spread.mean())
     shares = np.square(truth - answers)[:, varies] / spread[varies]
     return np.asarray(shares.mean(axis=1, keepdims=True)) if varies.any() else np.full((len(truth), 1), np.nan)
 

@@ -19,6 +19,7 @@ _MOST_WAYS = 6
 _MOST_TOLD = 2
 _LONGEST_TOLD = 240
 _WIDEST_NAME = 34
+_FEWEST_SIZES = 4
 _GAP = 2
 _HIGHEST_BLOCK = 4
 """An error of so many times the smallest one, or more, is a whole block."""
@@ -140,14 +141,20 @@ class _Page:
         widths = [max(4, *map(len, (wording.count(n), *cells))) for n, cells in zip(numbers, by_labels, strict=True)]
         heading = wording.metric_name(record) + (f" by {wording.label(record)}" if record.has_labels else "")
         names = [_named(record, candidate, entry) for candidate, entry, _ in shown]
-        head = _Column(heading, names, max(len(heading), min(_WIDEST_NAME, max(map(cell_len, names)))), is_left=True)
+        widest = min(_WIDEST_NAME, max(map(cell_len, names)))
         costs = self._costs([entry for _, entry, _ in shown])
         roles = [record.role(candidate) for candidate, _, _ in shown]
         standing = [wording.stands(record, candidate) for candidate, _, _ in shown]
         last = _Column("", ["<- pick" if word == "pick" else word for word in standing], 7, is_left=True)
 
-        room = self.console.width - 2 - sum(column.width + _GAP for column in (head, *costs)) - last.width
-        kept = _kept(widths, room)
+        room = self.console.width - 2 - sum(column.width + _GAP for column in costs) - last.width - _GAP
+        kept = _kept(widths, room - max(len(heading), widest))
+        if len(heading) > widest and len(kept) < min(_FEWEST_SIZES, len(widths)):
+            # What is counted has a long name: numbers of it say more than the name beside them.
+            self.wrapped(self.text(heading, "dim"), 2)
+            heading, kept = "", _kept(widths, room - widest)
+        head = _Column(heading, names, max(len(heading), widest), is_left=True)
+        room -= head.width
         titles = [wording.count(n) if record.has_labels else "" for n in numbers]
         scores = [_Column(titles[i], by_labels[i], widths[i]) for i in kept]
         columns = [head, *scores, *costs, last]

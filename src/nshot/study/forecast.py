@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from nshot.core import Family
-from nshot.evaluation.comparison import correlations
+from nshot.evaluation.comparison import as_constant, correlations, paired_difference
 from nshot.evaluation.curves import Curve, Point, crossover, fit_curves, gain
+from nshot.evaluation.intervals import target_of
 from nshot.metrics import Metric
 from nshot.study.evidence import Evidence, clipped
 
 FARTHEST = 4
 """Nothing is said beyond so many times the labels there are."""
+NO_LABELS = (Family.ZERO_SHOT, Family.UNSUPERVISED)
+"""Families that may do without any label."""
 A_FEW = 50
 """Fewer more labels than these are not asked about, unless there are hardly more today."""
 
@@ -56,6 +59,53 @@ def _unseen_draws(evidence: Evidence, metric: Metric, n_labels: int) -> float:
     sizes = sorted({n for own in evidence.sizes.values() for n in own if 0 < n <= n_labels}, reverse=True)
     known = (evidence.usual_draws(n, metric) for n in sizes)
     return max(0.0, next((usual.variance for usual in known if usual is not None), 0.0))
+
+
+def ahead_of_no_labels(evidence: Evidence, metric: Metric) -> dict[str, Any] | None:
+    """Return from how few labels on the best candidate with labels was measured ahead of the best without any.
+
+    The fewest n at which the interval of their paired difference leaves out nothing, if no larger n that was measured
+    has the one without labels ahead again; None where there is no such n, or nothing was measured without labels.
+
+    Returns:
+        ``candidate``, ``than``, ``n_labels``, and the ``difference`` there with ``mean`` and ``interval``.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def best(n: int, names: list[str]) -> str | None:
+        scores = {name: sign * evidence.estimate(name, n, metric).score for name in names}
+        return max(scores, key=lambda name: (scores[name], name), default=None)
+
+    there = {name: sizes for name, sizes in evidence.sizes.items() if sizes and evidence.has(name, sizes[-1], metric)}
+    without = best(0, [name for name in there if evidence.entrants[name].family in NO_LABELS and there[name] == (0,)])
+    if without is None:
+        return None
+    found = None
+    for n in sorted({n for sizes in there.values() for n in sizes if n}, reverse=True):
+        name = best(n, [name for name, sizes in there.items() if n in sizes])
+        if name is None:
+            continue
+        own = evidence.blocks(name, n, metric)
+        difference = paired_difference(
+            own,
+            as_constant(evidence.blocks(without, 0, metric), own),
+            metric,
+            rho=evidence.rho(n),
+            target=target_of(n, evidence.design.n_train),
+            n_train=evidence.fold_sizes[0],
+            n_test=evidence.fold_sizes[1],
+        )
+        if sign * difference.mean <= 0:
+            break
+        interval = difference.interval
+        if interval is not None and min(sign * interval.low, sign * interval.high) > 0:
+            found = {
+                "candidate": name,
+                "than": without,
+                "n_labels": n,
+                "difference": {"mean": round(difference.mean, 6), "interval": clipped(interval)},
+            }
+    return found
 
 
 def crossovers(curves: Mapping[str, Curve], pick: str, evidence: Evidence) -> list[dict[str, Any]]:

@@ -160,5 +160,5 @@ class CompressionOptions(Spec):
         """
         if any(not 0 < rate <= 64 for rate in self.rates):
             raise OptionError(f"--rates must be between 0 and 64 bits. Got {', '.join(map(str, self.rates))}.")
-        # On either side of the rate there is one, see the top of this file.
+        # On either side of the rate there is one: methods are compared at exactly the rate, between two settings.
         return tuple(sorted({*self.rates, self.rate, min(*self.rates, self.rate / 2), max(*self.rates, self.rate * 2)}))

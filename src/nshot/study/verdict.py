@@ -18,7 +18,7 @@ from nshot.study.accounts import bills_of, break_evens, cost_record
 from nshot.study.answers import on_the_pick, training_records
 from nshot.study.counting import unit
 from nshot.study.evidence import Evidence, clipped
-from nshot.study.forecast import crossovers, curve_records, fitted_curves, more_labels
+from nshot.study.forecast import ahead_of_no_labels, crossovers, curve_records, fitted_curves, more_labels
 from nshot.study.money import Bill, Prices
 from nshot.study.options import StudyOptions
 from nshot.study.pick import Standing, require_one_within_limits, rule, standings
@@ -118,6 +118,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
     paying = [found.as_json() for found in break_evens(evidence, bills, name, others)]
     curves = fitted_curves(evidence, metric)
     detectable = _detectable(evidence, today, metric, name)
+    ahead = ahead_of_no_labels(evidence, metric)
     record = {
         "schema": SCHEMA,
         "task": task.kind.value,
@@ -138,11 +139,13 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
                 higher_is_better=metric.higher_is_better,
                 point=metric.point,
                 unit=unit(task),
+                ahead=ahead,
             ),
             *words.about_money(pick, rows, prices, paying),
         ],
         "leaderboard": rows,
         "crossovers": crossovers(curves, name, evidence),
+        "ahead_of_no_labels": ahead,
         "more_labels": more_labels(
             curves, metric, design.n_train, options.price_per_label, pick=name, worth=made.worth
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nshot.core import Cost, Family
 from nshot.study.counting import LABELS, Unit
+from nshot.study.forecast import NO_LABELS
 
 if TYPE_CHECKING:
     from nshot.study.money import Prices
@@ -20,7 +21,6 @@ _ASKED = ("prompt", "in_context")
 """Methods that ask a language model as it is, and not for features."""
 _MOST_FORBIDDEN = 2
 """So many candidates that a limit forbids are told with their figures."""
-_UNLABELLED = (Family.ZERO_SHOT, Family.UNSUPERVISED)
 _TOLD = (Family.FINE_TUNING, Family.FEW_SHOT, Family.ZERO_SHOT)
 
 
@@ -77,6 +77,7 @@ def because(
     higher_is_better: bool = True,
     point: float = ALIKE,
     unit: Unit = LABELS,
+    ahead: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Return the reasons for the pick, the most telling first.
 
@@ -88,10 +89,11 @@ def because(
         higher_is_better: Which way the metric goes.
         point: What people call a point of it: scores within one are called the same where no difference is shown.
         unit: What n counts.
+        ahead: From how few labels on they pay, the verdict's ``ahead_of_no_labels``.
     """
     name = pick["candidate"]
     others = [row for row in rows if row["candidate"] != name and row["versus_best"] is not None]
-    without = [row for row in others if row["n_labels"] == 0 and row["family"] in _UNLABELLED]
+    without = [row for row in others if row["n_labels"] == 0 and row["family"] in NO_LABELS]
     # What needs no labels is told of in a sentence of its own, unless nothing else is compared.
     apart = without if pick["n_labels"] else []
     rivals = [row for row in others if row["family"] != Family.BASELINE and row not in apart]
@@ -121,6 +123,7 @@ def because(
             f"Without any {unit.one}, {zero['candidate']} reaches {number(zero['score'], point)} "
             f"{ends(zero['interval'], point=point)}."
         )
+        sentences += _from_so_few(ahead, zero["candidate"], unit, point)
     counts = next((row for row in others if row["method"] == "tfidf_linear"), None)
     if counts is not None and not counts["distinguishable"] and pick["backbone"]:
         sentences.append(
@@ -128,6 +131,17 @@ def because(
             f"{ends(counts['interval'], point=point)}: that the pre-trained model adds anything is not shown."
         )
     return sentences + _not_considered(limits)
+
+
+def _from_so_few(ahead: Mapping[str, Any] | None, zero: str, unit: Unit, point: float) -> list[str]:
+    """Return with how few labels the best that was told of without any is overtaken."""
+    if ahead is None or ahead["than"] != zero:
+        return []
+    n, gap = ahead["n_labels"], ahead["difference"]
+    return [
+        f"With {n:,} {unit.one if n == 1 else unit.many}, {ahead['candidate']} is ahead of that "
+        f"({plus_minus(gap['mean'], point)} {ends(gap['interval'], point=point, signed=True)})."
+    ]
 
 
 def _not_considered(limits: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ from nshot.training.trees import Trees
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
-_WIDE = 2_000
+_WIDE = 500
 """With more features than this, a tree looks at this many of them, drawn at random."""
 
 
@@ -144,7 +144,7 @@ def looks(
 ) -> list[Look]:
     """Return what held-out rows are told along the way, for every way of growing.
 
-    A way is left when the last two looks were worse than one before them.
+    A way is left when the last two looks were no better than one before them.
 
     Args:
         ways: How trees may be grown.
@@ -170,7 +170,7 @@ def looks(
                 scores[out] += ensemble.said_since(before, data.rows[out])
             seen.append(judge(scores[held]))
             found.append(Look(growing, after, seen[-1], scores[held]))
-            if len(seen) > 2 and max(seen[-2:]) < max(seen[:-2]):
+            if len(seen) > 2 and max(seen[-2:]) <= max(seen[:-2]):
                 break
     return found
 

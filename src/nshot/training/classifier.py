@@ -12,11 +12,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nshot.core import Backbone, BackboneRef, Embeds, Example, Prediction, Starts, State, Task, Trains, UnsupportedError
+from nshot.core import (
+    Backbone,
+    BackboneRef,
+    Embeds,
+    Example,
+    Prediction,
+    Starts,
+    State,
+    Task,
+    TaskKind,
+    Trains,
+    UnsupportedError,
+)
 from nshot.training import goals
 from nshot.training.frozen import Encoder, encoder
 from nshot.training.logistic import Logistic
+from nshot.training.readout import Readout
 from nshot.training.rowwise import normalised, products
+from nshot.training.values import Scale
 
 _ENTRY_SIZE = 0.5
 """Root mean square of the entries of a vector before the head: with it one rate suits every backbone and width."""
@@ -140,6 +154,20 @@ class FineTuned:
         if len(examples):
             scores = products(normalised(self.encoder.embed(examples)), weight, bias)
         return goals.said(self.task, self.saved.settings, scores, self.label_smoothing)
+
+    def readout(self) -> Readout:
+        """Return the head as plain numbers."""
+        settings, tensors = self.saved.settings, self.saved.tensors
+        scale = Scale.from_json(settings["scale"]) if self.task.kind is TaskKind.REGRESS else None
+        return Readout(
+            self.encoder,
+            tensors["head.weight"],
+            tensors["head.bias"],
+            unit_length=True,
+            classes=() if scale else tuple(settings["classes"]),
+            label_smoothing=0.0 if scale else self.label_smoothing,
+            scale=scale,
+        )
 
     def state(self) -> State:
         """Return what was trained."""

@@ -22,6 +22,7 @@ from nshot.training import batching
 from nshot.training.batching import MICRO_BATCH_TOKENS, Batch, Schedule, micro_batches
 from nshot.training.head import LinearHead
 from nshot.training.losses import Loss
+from nshot.training.readout import Readout
 
 if TYPE_CHECKING:
     from nshot.core import Example
@@ -191,6 +192,11 @@ class TunedProbe:
         """Return label and probabilities of each example."""
         vectors = self.encoder.embed(examples) if len(examples) else np.zeros((0, self.encoder.width), np.float32)
         return self.head.answers(self.task, vectors)
+
+    def readout(self) -> Readout:
+        """Return the head as plain numbers."""
+        head = self.head
+        return Readout(self.encoder, head.coefficients, head.offsets, unit_length=False, classes=head.classes)
 
     def state(self) -> State:
         """Return what was trained."""

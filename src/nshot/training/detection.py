@@ -10,8 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nshot.core import Backbone, BackboneRef, Dataset, Example, FitContext, Prediction, Predictor, State, Task
-from nshot.training.anomalies import ANOMALY, against_the_pool, scores, two_classes
+from nshot.core import (
+    Backbone,
+    BackboneRef,
+    Dataset,
+    Example,
+    FitContext,
+    Prediction,
+    Predictor,
+    State,
+    Task,
+    UnsupportedError,
+)
+from nshot.training.anomalies import ANOMALY, NORMAL, against_the_pool, scores, two_classes
+from nshot.training.readout import Readout, required
 
 if TYPE_CHECKING:
     from nshot.spec import Method
@@ -35,6 +47,18 @@ class Detector:
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return the score of each example: log-odds of being an anomaly."""
         return scores(self.classifier.predict(examples))
+
+    def readout(self) -> Readout:
+        """Return the score as plain numbers.
+
+        Raises:
+            UnsupportedError: The classifier has no such form.
+        """
+        found = required(self.classifier)
+        if found.label_smoothing:
+            raise UnsupportedError("The head behind this detector was trained on smoothed labels.")
+        coefficients, offsets = found.over((ANOMALY, NORMAL))
+        return replace(found, coefficients=coefficients, offsets=offsets, classes=(), log_odds=True)
 
     def state(self) -> State:
         """Return the state of the classifier, and what it learnt from of the pool."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from nshot.core import Backbone, BackboneRef, Dataset, Example, Prediction, State, Task, TaskKind
 from nshot.training import frozen, logistic, ridge, selection
+from nshot.training.readout import Readout
 from nshot.training.ridge import ValueHead
 from nshot.training.rowwise import products, softmax
 
@@ -247,6 +248,14 @@ class FittedProbe:
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return label and probabilities, or the value, of each example."""
         return self.head.answers(self.task, frozen.embed(self.backbone, examples))
+
+    def readout(self) -> Readout:
+        """Return the head as plain numbers."""
+        head = self.head
+        if isinstance(head, LinearHead):
+            return Readout(self.backbone, head.coefficients, head.offsets, unit_length=False, classes=head.classes)
+        offset = np.array([head.offset])
+        return Readout(self.backbone, head.coefficients[None], offset, unit_length=False, scale=head.scale)
 
     def state(self) -> State:
         """Return the head and the reference of the backbone."""

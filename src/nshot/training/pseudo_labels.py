@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nshot.core import Dataset, Example, Prediction, Predictor, State
+from nshot.training.readout import Readout, required
 from nshot.training.wrapping import probabilities_of
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ class Student:
         if self.power == 1.0 or prediction.probabilities is None:
             return prediction
         return replace(prediction, probabilities=_raised(prediction.probabilities, self.power).astype(np.float32))
+
+    def readout(self) -> Readout:
+        """Return that of the inner predictor, as sure as this one.
+
+        Raises:
+            UnsupportedError: It has none, or none that can be made as sure.
+        """
+        return required(self.inner).sharpened(self.power)
 
     def state(self) -> State:
         """Return the state of both."""

@@ -27,6 +27,8 @@ from nshot.core import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from nshot.training.readout import Readout
+
 _INNER = "inner"
 _PREFIX = _INNER + "."
 
@@ -124,6 +126,16 @@ class Wrapped:
     def predict(self, examples: Sequence[Example]) -> Prediction:
         """Return the answers of the inner predictor."""
         return self.inner.predict(examples)
+
+    def readout(self) -> Readout:
+        """Return that of the inner predictor.
+
+        Raises:
+            UnsupportedError: It has none.
+        """
+        from nshot.training.readout import required
+
+        return required(self.inner)
 
     def state(self) -> State:
         """Return the state of both."""

@@ -98,3 +98,10 @@ def test_a_sparse_record_is_shown_without_failing(sparse: dict[str, Any]) -> Non
 
 def test_nothing_measured_is_said_in_words() -> None:
     assert "Nothing was measured, so there is nothing to pick." in shown({})
+
+
+def test_a_long_name_of_what_is_counted_makes_room_for_its_numbers(banking: dict[str, Any]) -> None:
+    banking["verdict"]["task"] = "detect"
+    lines = shown(banking, 80).splitlines()
+    at = next(i for i, row in enumerate(lines) if row.strip().endswith("by labelled anomalies"))
+    assert len(lines[at + 1].replace("fit per text", "").split()) >= 4

@@ -22,9 +22,9 @@ MOST_SEARCHED = 4_000
 FEWEST_ROWS = 20
 SPLITS = 8
 
-_LOOKS = (2, 4)
+_HOPELESS = {2: 0.6, 4: 0.7}
+"""After how many splits which agreement is so low that no further one is worth its time."""
 _JUDGED = 1_000
-_HOPELESS = 0.6
 _STABLE = 0.75
 _COMES_BACK = 0.6
 _IN_GROUPS = 0.5
@@ -69,7 +69,7 @@ class Found:
         space: Where the groups are.
         rule: Puts a row of `space` into a group, the largest being group 0; None: there are no groups.
         chosen: Which of `considered` that is; None where there are no groups.
-        considered: What was looked at more than twice, in the order of algorithms and numbers.
+        considered: What was looked at to the end, in the order of algorithms and numbers.
         rows: Positions of the rows that were searched.
         reason: In words, why this number, or why there are none.
     """
@@ -170,11 +170,11 @@ def search(
 def _judged(
     algorithm: Algorithm, sizes: Sequence[int], rows: _Rows, seed: int, *, told: bool
 ) -> list[tuple[Considered, Rule]]:
-    """Return what is worth more than two looks, with the rule that the whole sample gives."""
+    """Return what is worth looking at to the end, with the rule that the whole sample gives."""
     candidates = [_Candidate(algorithm, size) for size in sizes]
     for split, pair in enumerate(rows.halves):
-        if split in _LOOKS and not told:
-            candidates = [found for found in candidates if np.mean(found.agreements) >= _HOPELESS]
+        if split in _HOPELESS and not told:
+            candidates = [found for found in candidates if np.mean(found.agreements) >= _HOPELESS[split]]
         if not candidates:
             return []
         _look(candidates, rows, pair, seed + split)

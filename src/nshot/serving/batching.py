@@ -1,0 +1,188 @@
+"""Requests that wait are computed together; a bounded number of examples waits, and further ones are turned away."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from nshot.core import Example, Prediction
+from nshot.serving.counters import Counters
+from nshot.serving.predicting import ServedPredictor, weight_of
+from nshot.serving.queue import FullError
+
+_BATCH_CHARACTERS = 8192
+"""What is computed together: about one batch of an encoder. Much more would only let its first request wait longer."""
+_FIRST_GUESS_SECONDS = 0.01
+"""How long an example takes, before any was computed."""
+
+
+class DeadlineError(Exception):
+    """There was no answer in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"There was no answer within {seconds:g} s. Send fewer inputs at once, or try again later.")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer to the examples of one request.
+
+    Attributes:
+        prediction: About these examples, and possibly others before and behind them.
+        first: Where the first one stands in it.
+    """
+
+    prediction: Prediction
+    first: int
+
+
+@dataclass(eq=False)
+class _Job:
+    model: ServedPredictor
+    examples: Sequence[Example]
+    deadline: float
+    answer: asyncio.Future[Answered]
+    characters: int
+    is_abandoned: bool = False
+
+
+@dataclass(eq=False)
+class _Done:
+    """What became of some jobs that were computed together: an answer for each, or what went wrong with it."""
+
+    jobs: list[_Job]
+    outcomes: list[Answered | Exception]
+    seconds: float
+    examples: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.examples = sum(len(job.examples) for job in self.jobs)
+
+
+class Batcher:
+    """Computes what waits in a thread of its own: when it is free it takes what is there, and never waits for more."""
+
+    def __init__(self, most_waiting: int, counters: Counters) -> None:
+        """Make ready.
+
+        Args:
+            most_waiting: How many examples may wait or be computed.
+            counters: Told what was computed together.
+        """
+        self._most = most_waiting
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._seconds_each = _FIRST_GUESS_SECONDS
+        self.waiting = 0
+        """How many examples wait or are computed."""
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._work, name="nshot-predictions", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more example would be turned away."""
+        return self.waiting >= self._most
+
+    async def answer(self, model: ServedPredictor, examples: Sequence[Example], patience_seconds: float) -> Answered:
+        """Return what a model says about examples.
+
+        Args:
+            model: Whom to ask.
+            examples: Any number above 0; more than may wait are taken in only while nothing else waits.
+            patience_seconds: How long there is for it.
+
+        Raises:
+            FullError: There is no place to wait in, or the answer would come too late anyway.
+            DeadlineError: It came too late.
+            Exception: What the model raised.
+        """
+        wait = self.waiting * self._seconds_each
+        if self.waiting and (self.waiting + len(examples) > self._most or wait > patience_seconds):
+            raise FullError(max(1, math.ceil(wait)))
+        deadline = time.monotonic() + patience_seconds
+        job = _Job(model, examples, deadline, self._loop.create_future(), sum(map(weight_of, examples)))
+        self.waiting += len(examples)
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+        try:
+            async with asyncio.timeout(patience_seconds):
+                return await job.answer
+        except TimeoutError:
+            raise DeadlineError(patience_seconds) from None
+        finally:
+            job.is_abandoned = True
+
+    def close(self) -> None:
+        """Finish what waits, and end."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs:
+                    if self._is_closed:
+                        return
+                    self._changed.wait()
+                jobs = self._together()
+            began = time.monotonic()
+            wanted = [job for job in jobs if not job.is_abandoned and job.deadline > began]
+            outcomes = iter(_computed(wanted))
+            late = DeadlineError(0.0)  # nobody reads it: who asked was told already
+            found = [next(outcomes) if job in wanted else late for job in jobs]
+            done = _Done(jobs, found, time.monotonic() - began)
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._deliver, done)
+
+    def _together(self) -> list[_Job]:
+        """Take the job that has waited longest, and those of the same model that fit beside it, in their order."""
+        first = self._jobs.popleft()
+        taken, left, room = [first], deque[_Job](), _BATCH_CHARACTERS - first.characters
+        for job in self._jobs:
+            if job.model is first.model and job.characters <= room:
+                taken.append(job)
+                room -= job.characters
+            else:
+                left.append(job)
+        self._jobs = left
+        return taken
+
+    def _deliver(self, done: _Done) -> None:
+        self.waiting -= done.examples
+        self._seconds_each += 0.2 * (done.seconds / done.examples - self._seconds_each)
+        self._counters.batch[done.jobs[0].model.name].add(done.examples)
+        for job, outcome in zip(done.jobs, done.outcomes, strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                job.answer.set_exception(outcome)
+            else:
+                job.answer.set_result(outcome)
+
+
+def _computed(jobs: Sequence[_Job]) -> list[Answered | Exception]:
+    """Return the answers of jobs of one model; where they fail together, each is asked alone for its own error."""
+    if not jobs:
+        return []
+    try:
+        prediction = jobs[0].model.opened.predictor.predict([example for job in jobs for example in job.examples])
+    except Exception as error:  # raised again where the answer is read
+        return [error] if len(jobs) == 1 else [outcome for job in jobs for outcome in _computed([job])]
+    found: list[Answered | Exception] = []
+    first = 0
+    for job in jobs:
+        found.append(Answered(prediction, first))
+        first += len(job.examples)
+    return found
