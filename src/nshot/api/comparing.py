@@ -14,8 +14,9 @@ from pydantic import Field
 
 from nshot import bundle
 from nshot.api.options import part_of, resolved_options
+from nshot.api.references import feature_spread, of_answers
 from nshot.api.reporting import Comparison, write_report
-from nshot.backbones import open_backbone
+from nshot.backbones import FeatureCache, open_backbone
 from nshot.core import Backbone, BackboneRef, DataError, Severity, TaskKind
 from nshot.data.options import ReadOptions
 from nshot.study.files import StudyFolder, read_plan
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from nshot.data.reading import Source
     from nshot.evaluation.checks import AuditReport
     from nshot.evaluation.checks.facts import TokenCounts
-    from nshot.study.study import Result, Study, StudyData
+    from nshot.study.study import HandedOver, Result, Study, StudyData
 
 
 class CompareOptions(StudyOptions, CompressionOptions, ReadOptions):
@@ -328,11 +329,24 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         data_name=inputs.source.name,
         data_fingerprint=inputs.source.dataset.fingerprint,
         precision=result.precision,
+        reference=_reference(study, result, handed),
     )
     bundle.save(folder.model, method=handed.method, task=study.task, predictor=predictor, about=about, check=check)
     if handed.note is not None:
         result.verdict.record["because"].append(handed.note)
     return handed.n_labels
+
+
+def _reference(study: Study, result: Result, handed: HandedOver) -> bundle.Reference:
+    """Return what later inputs and answers of the handed-over model are held against."""
+    recorded = handed.state.settings.get("backbone")
+    backbone = None
+    if isinstance(recorded, Mapping):
+        # The comparison has just computed these features: they come from its cache.
+        ref, cache = BackboneRef.from_json(recorded), FeatureCache()
+        backbone = None if ref.is_remote else open_backbone(ref, cache=cache, precision=result.precision)
+    spread = feature_spread(handed.method, backbone, study.data.train)
+    return of_answers(study.task, study.answered(result.verdict.pick), spread)
 
 
 def _reported(

@@ -16,6 +16,7 @@ from nshot import bundle, metrics
 from nshot.api.long_fit import long_fit
 from nshot.api.model import Course, Model
 from nshot.api.options import part_of, resolved_options
+from nshot.api.references import of_training
 from nshot.backbones import DEFAULT, default_for, open_backbone
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
@@ -259,9 +260,11 @@ def fit_dataset(
         predictor = method.fit(task, train, pool, backbone, long.context)
         seconds = time.perf_counter() - started
         course = Course(seconds, long.speed.examples_per_second, long.was_resumed, facts)
-        model = Model(method, task, predictor, about, course)
         if out is not None and is_main_process():
             watch.progress("saving", 0, 0)
+            about = about.model_copy(update={"reference": of_training(method, backbone, train, pool)})
+        model = Model(method, task, predictor, about, course)
+        if out is not None and is_main_process():
             # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.
             is_checked = task.kind == TaskKind.GENERATE and (backbone is None or isinstance(backbone, Computes))
             asked = train.examples[: bundle.READ_BACK] if is_checked else ()

@@ -16,6 +16,7 @@
 from nshot.bundle.agreement import READ_BACK, Agreement
 from nshot.bundle.loading import Bundle, load, read_manifest
 from nshot.bundle.manifest import TRAINING, BundleInfo, ColumnRecord, Manifest, MeasuredScore
+from nshot.bundle.reference import FeatureSpread, Reference
 from nshot.bundle.round_trip import check_round_trip, verify
 from nshot.bundle.saving import require_writable, save
 
@@ -26,8 +27,10 @@ __all__ = [
     "Bundle",
     "BundleInfo",
     "ColumnRecord",
+    "FeatureSpread",
     "Manifest",
     "MeasuredScore",
+    "Reference",
     "check_round_trip",
     "load",
     "read_manifest",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from nshot.bundle.reference import Reference
 from nshot.core import BackboneRef, ColumnKind, Task, TaskKind
 from nshot.spec import Spec
 
@@ -208,6 +209,8 @@ class BundleInfo(Spec):
     """Precision of the backbone and the fit."""
     licences: dict[str, str] = Field(default_factory=dict)
     """Licence of a pre-trained model by its id, where it is known."""
+    reference: Reference | None = None
+    """What later inputs and answers are held against; None where nobody measured it."""
 
 
 class Manifest(BundleInfo):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -44,7 +45,7 @@ class Histogram(Spec):
 
     @model_validator(mode="after")
     def _bounds_fit_the_counts(self) -> Self:
-        if len(self.counts) != len(self.bounds) + 1 or any(a >= b for a, b in zip(self.bounds, self.bounds[1:])):
+        if len(self.counts) != len(self.bounds) + 1 or any(a >= b for a, b in pairwise(self.bounds)):
             raise ValueError("increasing bounds, and one count more than bounds")
         return self
 
@@ -71,9 +72,9 @@ class Histogram(Spec):
 class FeatureSpread(Spec):
     """Where the features of the training's inputs lie, each for itself.
 
-    The distance of an input x is ``sqrt(mean_j min(z_j^2, 16))`` with ``z_j = (x_j - mean_j) / spread_j``: the cap keeps
-    one odd column from hiding all others. Measured with all-MiniLM-L6-v2 on 500 training texts of three sets, 0.2 to
-    1 % of further texts of the same set lay beyond the 99th percentile, and 83 to 96 % of news.
+    The distance of an input x is ``sqrt(mean_j min(z_j^2, 16))`` with ``z_j = (x_j - mean_j) / spread_j``: the cap
+    keeps one odd column from hiding all others. Measured with all-MiniLM-L6-v2 on 500 training texts of each of three
+    sets, 0.2 to 1 % of further texts of the same set lay beyond the 99th percentile, and 83 to 96 % of news.
     """
 
     backbone: str
@@ -145,8 +146,8 @@ class Reference(Spec):
     """What later inputs and answers are held against."""
 
     measured_on: Literal["held-out rows", "training rows"]
-    """Held-out rows: labels and numbers are those that the model answered there. Training rows: the true labels, because
-    a model's answers to what it was fitted on are surer than any others."""
+    """Held-out rows: labels and numbers are those that the model answered there. Training rows: the true labels,
+    because a model's answers to what it was fitted on are surer than any others."""
     labels: dict[str, _Count] = Field(default_factory=dict)
     """How often each label came."""
     numbers: Histogram | None = None

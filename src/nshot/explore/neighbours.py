@@ -31,7 +31,7 @@ class Neighbours:
     compared: int
 
 
-def nearest(vectors: Array, k: int, *, most: int = 10_000, seed: int = 0, progress: Progress = silent) -> Neighbours:
+def nearest(vectors: Array, k: int, *, most: int = 4_000, seed: int = 0, progress: Progress = silent) -> Neighbours:
     """Return the k nearest rows of each row.
 
     Args:

@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
 from nshot.serving import problems, routes
+from nshot.serving.counters import Counters
 from nshot.serving.middleware import AccessMiddleware
 from nshot.serving.queue import AnswerQueue
-from nshot.serving.served import Served
-from nshot.serving.service import Service
+from nshot.serving.service import Limits, Model, Service
 
 
 def application(
-    models: Sequence[Served],
+    models: MutableMapping[str, Model],
     *,
     token: str | None = None,
-    most_waiting: int = 16,
-    most_tokens: int = 4096,
-    most_bytes: int = 1_000_000,
+    limits: Limits | None = None,
+    counters: Counters | None = None,
 ) -> AccessMiddleware:
     """Return an ASGI application that offers models.
 
     Args:
-        models: Those that are offered.
+        models: Those that are offered, by name; one that is replaced there is answered by its successor from then on.
         token: What a request has to carry; None: requests come from this machine only.
-        most_waiting: How many requests may wait while one is answered.
-        most_tokens: The longest answer that may be asked for, in tokens.
-        most_bytes: The longest body of a request.
+        limits: What a request may ask for; the usual unless given.
+        counters: Where to count; the application's own unless given.
     """
-    queue = AnswerQueue(most_waiting)
+    limits = limits or Limits()
+    counters = counters or Counters()
+    service = Service(models, AnswerQueue(limits.most_waiting), limits, counters)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        queue.close()
+        service.close()
 
     # The pages that show the interface would load their programs from elsewhere; its description is served.
     app = FastAPI(title="nshot", version=version("nshot"), docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.service = Service({model.name: model for model in models}, queue, most_tokens)
+    app.state.service = service
     problems.handle(app)
     for router in _routers():
         app.include_router(router)
-    return AccessMiddleware(app, token, most_bytes)
+    return AccessMiddleware(app, token, limits.most_bytes, counters.requests)
 
 
 def _routers() -> list[APIRouter]:

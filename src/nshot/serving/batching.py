@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nshot.core import Example, Prediction
 from nshot.serving.counters import Counters
@@ -44,25 +44,29 @@ class Answered:
 
 @dataclass(eq=False)
 class _Job:
+    """A request that waits; its future is cancelled once nobody waits for the answer any more."""
+
     model: ServedPredictor
     examples: Sequence[Example]
-    deadline: float
     answer: asyncio.Future[Answered]
     characters: int
-    is_abandoned: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class _Done:
-    """What became of some jobs that were computed together: an answer for each, or what went wrong with it."""
+    """What became of jobs that were taken together.
 
-    jobs: list[_Job]
-    outcomes: list[Answered | Exception]
+    Attributes:
+        jobs: Those that were computed.
+        outcomes: For each the answer, or what went wrong with it.
+        examples: Of all that were taken, those included that nobody waited for any more.
+        seconds: How long it took.
+    """
+
+    jobs: Sequence[_Job]
+    outcomes: Sequence[Answered | Exception]
+    examples: int
     seconds: float
-    examples: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.examples = sum(len(job.examples) for job in self.jobs)
 
 
 class Batcher:
@@ -108,8 +112,7 @@ class Batcher:
         wait = self.waiting * self._seconds_each
         if self.waiting and (self.waiting + len(examples) > self._most or wait > patience_seconds):
             raise FullError(max(1, math.ceil(wait)))
-        deadline = time.monotonic() + patience_seconds
-        job = _Job(model, examples, deadline, self._loop.create_future(), sum(map(weight_of, examples)))
+        job = _Job(model, examples, self._loop.create_future(), sum(map(weight_of, examples)))
         self.waiting += len(examples)
         with self._changed:
             self._jobs.append(job)
@@ -119,8 +122,6 @@ class Batcher:
                 return await job.answer
         except TimeoutError:
             raise DeadlineError(patience_seconds) from None
-        finally:
-            job.is_abandoned = True
 
     def close(self) -> None:
         """Finish what waits, and end."""
@@ -138,11 +139,10 @@ class Batcher:
                     self._changed.wait()
                 jobs = self._together()
             began = time.monotonic()
-            wanted = [job for job in jobs if not job.is_abandoned and job.deadline > began]
-            outcomes = iter(_computed(wanted))
-            late = DeadlineError(0.0)  # nobody reads it: who asked was told already
-            found = [next(outcomes) if job in wanted else late for job in jobs]
-            done = _Done(jobs, found, time.monotonic() - began)
+            wanted = [job for job in jobs if not job.answer.done()]
+            outcomes = _computed(wanted)
+            taken = sum(len(job.examples) for job in jobs)
+            done = _Done(wanted, outcomes, taken, time.monotonic() - began)
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._deliver, done)
 
@@ -161,8 +161,9 @@ class Batcher:
 
     def _deliver(self, done: _Done) -> None:
         self.waiting -= done.examples
-        self._seconds_each += 0.2 * (done.seconds / done.examples - self._seconds_each)
-        self._counters.batch[done.jobs[0].model.name].add(done.examples)
+        if done.jobs:
+            self._seconds_each += 0.2 * (done.seconds / done.examples - self._seconds_each)
+            self._counters.batch[done.jobs[0].model.name].add(sum(len(job.examples) for job in done.jobs))
         for job, outcome in zip(done.jobs, done.outcomes, strict=True):
             if job.answer.done():
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -13,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nshot.core import is_loopback
 from nshot.serving import problems
 
-_OPEN_PATHS = frozenset({"/health"})
-"""Asked by programs that watch the server, and tell nothing about a model."""
+_PAGE = frozenset({"/", "/page.js", "/page.css"})
+_OPEN_PATHS = _PAGE | {"/health", "/ready"}
+"""Asked by programs that watch the server, and by browsers, which ask for a token later; tell nothing about a model."""
+_COUNTED_PATHS = _OPEN_PATHS | {"/v1/predict", "/v1/chat/completions", "/v1/models", "/metrics", "/openapi.json"}
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,13 @@ class AccessMiddleware:
         app: The application.
         token: What a request has to carry (``Authorization: Bearer ...``); None: nothing.
         most_bytes: The longest body of a request.
+        requests: Counts them by path and status.
     """
 
     app: ASGIApp
     token: str | None
     most_bytes: int
+    requests: Counter[tuple[str, ...]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass; answer the rest."""
@@ -41,10 +46,16 @@ class AccessMiddleware:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refused = self._refused(scope["path"], headers)
+        path = scope["path"]
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.requests[path if path in _COUNTED_PATHS else "other", str(message["status"])] += 1
+            await send(message)
+
+        refused = self._refused(path, Headers(scope=scope))
         if refused is not None:
-            await refused(scope, receive, send)
+            await refused(scope, receive, noted)
             return
         received = 0
 
@@ -57,7 +68,7 @@ class AccessMiddleware:
             return message
 
         try:
-            await self.app(scope, counted, send)
+            await self.app(scope, counted, noted)
         except ClientDisconnect:
             return
         except Exception as error:  # answered already; the server's own log would hold its message

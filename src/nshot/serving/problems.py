@@ -10,9 +10,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from nshot.core import EnvironmentProblem, NshotError, UsageProblem
+from nshot.serving.batching import DeadlineError
 from nshot.serving.queue import FullError
 from nshot.serving.served import TooLongError
 
@@ -43,6 +45,8 @@ def of(error: Exception) -> JSONResponse:
     """Return what went wrong while an answer was written; what is nobody's input is logged, without its message."""
     if isinstance(error, FullError):
         return response(429, str(error), code="queue_full", headers={"Retry-After": str(error.retry_after_seconds)})
+    if isinstance(error, DeadlineError):
+        return response(504, str(error), code="deadline_exceeded")
     if isinstance(error, TooLongError):
         return response(400, str(error), param="messages", code="context_length_exceeded")
     if isinstance(error, UsageProblem):
@@ -53,6 +57,18 @@ def of(error: Exception) -> JSONResponse:
         return response(500, str(error))
     log_without_texts(error)
     return response(500, _FAILED)
+
+
+def of_body(error: RequestValidationError | ValidationError) -> JSONResponse:
+    """Return the first thing that is wrong with the body of a request."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "extra_forbidden":
+        return response(400, f"Unknown parameter: {place}.", param=place, code="unknown_parameter")
+    if first["type"] == "json_invalid":
+        return response(400, "The body is not JSON.", code="invalid_json")
+    said = first["msg"].removeprefix("Value error, ")
+    return response(400, f"{place}: {said}." if place else f"{said}.", param=place or None)
 
 
 def log_without_texts(error: BaseException) -> None:
@@ -66,14 +82,7 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def of_request(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "body")
-        if first["type"] == "extra_forbidden":
-            return response(400, f"Unknown parameter: {place}.", param=place, code="unknown_parameter")
-        if first["type"] == "json_invalid":
-            return response(400, "The body is not JSON.", code="invalid_json")
-        said = first["msg"].removeprefix("Value error, ")
-        return response(400, f"{place}: {said}." if place else f"{said}.", param=place or None)
+        return of_body(error)
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -81,7 +90,8 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(NshotError)
     @app.exception_handler(FullError)
-    async def of_ours(request: Request, error: NshotError | FullError) -> JSONResponse:
+    @app.exception_handler(DeadlineError)
+    async def of_ours(request: Request, error: NshotError | FullError | DeadlineError) -> JSONResponse:
         return of(error)
 
     @app.exception_handler(Exception)

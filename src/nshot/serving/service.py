@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
+from nshot.serving.batching import Batcher
+from nshot.serving.counters import Counters
+from nshot.serving.inputs import InputLimits
+from nshot.serving.predicting import ServedPredictor
 from nshot.serving.queue import AnswerQueue
 from nshot.serving.served import Served
+
+Model: TypeAlias = Served | ServedPredictor
+"""A model that is offered: one that writes, or one that predicts."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for, and how much may wait.
+
+    Attributes:
+        most_waiting: How many conversations may wait while one is answered.
+        most_tokens: The longest answer that may be asked for, in tokens.
+        most_bytes: The longest body of a request.
+        most_examples: How many examples may wait for the models of one base.
+        inputs: How much one request for predictions may hold.
+        deadline_seconds: How long predictions may take, from the first byte of the request on.
+    """
+
+    most_waiting: int = 16
+    most_tokens: int = 4096
+    most_bytes: int = 1_000_000
+    most_examples: int = 4096
+    inputs: InputLimits = field(default_factory=InputLimits)
+    deadline_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -17,20 +45,38 @@ class Service:
     """What is offered.
 
     Attributes:
-        models: By name.
-        queue: Writes the answers.
-        most_tokens: The longest answer that may be asked for, in tokens.
+        models: By name; looked up anew for every request, so that a later version may take a place.
+        queue: Writes the answers to conversations.
+        limits: What a request may ask for.
+        counters: What is counted.
+        batchers: By base: what computes predictions. A base gets its own at the first request.
     """
 
-    models: Mapping[str, Served]
+    models: MutableMapping[str, Model]
     queue: AnswerQueue
-    most_tokens: int
+    limits: Limits
+    counters: Counters
+    batchers: dict[str, Batcher] = field(default_factory=dict)
+
+    def batcher(self, model: ServedPredictor) -> Batcher:
+        """Return what computes the predictions of a model."""
+        found = self.batchers.get(model.base)
+        if found is None:
+            found = self.batchers[model.base] = Batcher(self.limits.most_examples, self.counters)
+        return found
+
+    def close(self) -> None:
+        """Finish predictions that wait, break off answers that are written."""
+        self.queue.close()
+        for batcher in self.batchers.values():
+            batcher.close()
 
 
-def _of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
+    """Return what the application of a request offers; a coroutine, because others are called in a thread."""
     service: Service = request.app.state.service
     return service
 
 
-Offered = Annotated[Service, Depends(_of)]
+Offered = Annotated[Service, Depends(service_of)]
 """The parameter of a route that uses the service."""

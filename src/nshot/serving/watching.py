@@ -13,7 +13,6 @@ import threading
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nshot.bundle.reference import FAR, Reference, distances
@@ -110,7 +109,6 @@ class Watch:
         return found
 
 
-@dataclass
 class _Last:
     """Counts of the last few things."""
 
@@ -134,7 +132,9 @@ def _numbers(prediction: Prediction) -> Sequence[float]:
     return [float(number) for number in found]
 
 
-def _shift(name: str, expected: Mapping[Hashable, int] | Mapping[str, int], seen: Counter[Hashable]) -> dict[str, float]:
+def _shift(
+    name: str, expected: Mapping[Hashable, int] | Mapping[str, int], seen: Counter[Hashable]
+) -> dict[str, float]:
     """Return the population stability index of counts against expected ones, and what chance alone would give.
 
         sum_i (p_i - q_i) ln(p_i / q_i)

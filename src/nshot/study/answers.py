@@ -103,6 +103,21 @@ def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
     return found
 
 
+def held_answers(evidence: Evidence, name: str) -> dict[str, NDArray[Any]]:
+    """Return what a candidate answered to held-out rows in its first repeat, as far as its task has it.
+
+    Returns:
+        ``label`` (numbers of the task's labels), ``confidence``, ``score`` and ``value``, each of shape (n,).
+    """
+    runs = [run for run in evidence.completed(name, evidence.sizes[name][-1]) if run.repeat == 0]
+    arrays = [dict(evidence.arrays(run)) for run in runs]
+    for found in arrays:
+        if "metric.r2" in found:
+            found["value"] = found["metric.r2"][:, 1]
+    shared = {"label", "confidence", "score", "value"}.intersection(*arrays) if arrays else set()
+    return {kind: np.concatenate([found[kind] for found in arrays]) for kind in sorted(shared)}
+
+
 def _numbers(evidence: Evidence, name: str, n: int) -> dict[str, Any]:
     """Return how far the pick's numbers are off, from its first repeat: `regression` of the report's record."""
     pairs = metrics.get("r2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nshot.evaluation.protocol import Design, design
 from nshot.metrics import Metric
 from nshot.spec import Method
 from nshot.study import new_labels_record
+from nshot.study.answers import held_answers
 from nshot.study.counting import counts, unit
 from nshot.study.evidence import Entrant, Evidence
 from nshot.study.execute import Asked, Clock, Execution, Outcome, fit_request
@@ -271,6 +272,7 @@ class Study:
         )
         self._worker = worker(self._setting, folder.log)
         self._executed: list[RunSpec] = []
+        self._answered_by: Callable[[str], dict[str, NDArray[Any]]] = lambda _: {}
         self._holds_refit: Callable[[Contender], bool] = lambda contender: True
 
     @property
@@ -386,6 +388,7 @@ class Study:
             raise NshotError(f"No run completed. {_reasons(outcome.skipped)}")
         self._executed, self._holds_refit = outcome.executed, execution.holds_refit
         evidence = self._evidence(ledger, outcome.executed)
+        self._answered_by = partial(held_answers, evidence)
         if not evidence.measured_today():
             raise NshotError(
                 f"No candidate was measured with all {self.design.n_train:,} labels, so there is nothing to pick from. "
@@ -531,6 +534,10 @@ class Study:
         self._ask(FinalFit(key, candidate.method, candidate.options, candidate.backbone, seed, labelled, pool))
         n_labels = 0 if item.needs_no_labels else self.design.n_rows
         return HandedOver(item.method, kept_state(self._folder.kept / key), n_labels)
+
+    def answered(self, pick: str) -> dict[str, NDArray[Any]]:
+        """Return what the pick answered to held-out rows, as in `held_answers`; nothing before a run."""
+        return self._answered_by(pick)
 
     def _not_refitted(self, n_labels: int) -> str | None:
         if self.design.kind == "given":

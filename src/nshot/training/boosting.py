@@ -55,6 +55,7 @@ class Growing:
             "min_data_in_leaf": self.fewest_rows,
             "learning_rate": self.learning_rate,
             "feature_fraction": min(1.0, _WIDE / width),
+            "enable_bundle": width <= _WIDE,  # to look for columns that never meet takes longer than it saves there
             "extra_trees": True,
             "seed": self.seed,
             "num_threads": self.threads,

@@ -22,7 +22,8 @@ def customers(tmp_path_factory):
     visits = (30 - 12 * kind + rng.normal(0, 1, 270)).round(2)
     spent = (rng.normal(0, 1, 270) + 8 * (kind == 1)).round(3)
     income[7] = 9_000_000
-    rows = [f"{a:.0f},{b},{c},{'=1+1' if i == 3 else 'town'}" for i, (a, b, c) in enumerate(zip(income, visits, spent, strict=True))]
+    place = ["=1+1" if i == 3 else "town" for i in range(270)]
+    rows = [f"{a:.0f},{b},{c},{d}" for a, b, c, d in zip(income, visits, spent, place, strict=True)]
     rows[11] = rows[10]
     path = tmp_path_factory.mktemp("data") / "customers.csv"
     path.write_text("income,visits,spent,place\n" + "\n".join(rows) + "\n")

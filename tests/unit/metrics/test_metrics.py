@@ -28,6 +28,10 @@ def sample(kind):
         found = np.where(rng.random(ROWS) < 0.7, true, rng.integers(0, 4, ROWS))
         names = ["1", "2", "3", ""]
         return [f"group {i}" for i in true], Prediction(labels=[names[i] for i in found]), Task(kind)
+    if kind == TaskKind.COMPRESS:
+        true = [row.reshape(5, 4).astype(np.uint8) for row in rng.integers(0, 200, (ROWS, 20))]
+        back = [picture + rng.integers(0, 9, (5, 4), dtype=np.uint8) for picture in true]
+        return true, Prediction(decoded=back, bits=rng.integers(8, 90, ROWS).astype(float)), Task(kind)
     if kind == TaskKind.EXTRACT:
         true = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 2)) for _ in range(ROWS)]
         given = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 1)) for _ in range(ROWS)]

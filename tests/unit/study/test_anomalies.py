@@ -9,8 +9,8 @@ import pytest
 
 from nshot import metrics
 from nshot.core import Prediction, Task, TaskKind
-from nshot.evaluation.intervals import Block
 from nshot.evaluation.costs import CostOptions
+from nshot.evaluation.intervals import Block
 from nshot.study import anomalies
 from nshot.study.evidence import Evidence
 

@@ -10,7 +10,7 @@ from nshot import metrics
 from nshot.core import Candidate, Family, Run, RunStatus
 from nshot.evaluation.protocol import Design, Draw
 from nshot.study.evidence import Entrant, Evidence
-from nshot.study.forecast import crossovers, fitted_curves, more_labels, next_few
+from nshot.study.forecast import ahead_of_no_labels, crossovers, fitted_curves, more_labels, next_few
 from nshot.study.spec import RunSpec
 
 ACCURACY = metrics.get("accuracy")
@@ -170,3 +170,27 @@ def test_a_candidate_that_was_measured_at_a_few_labels_only_has_no_part_in_what_
     gains = more_labels({**curves, "late": short}, ACCURACY, TRAIN, None, pick="early", worth=0.005)
     assert {record["with"] for record in gains} == {"early"}
     assert more_labels({**curves, "late": short}, ACCURACY, TRAIN, None, pick="late", worth=0.005) == []
+
+
+def test_it_is_said_from_how_few_labels_on_they_pay(evidence):
+    # Early reaches 0.60 with 16 labels and 0.70 with 64; late comes later, and without labels 0.65 are right.
+    study = evidence(
+        {
+            "early": (Family.FEW_SHOT, lambda n: law(n, **EARLY)),
+            "late": (Family.FINE_TUNING, lambda n: law(n, **LATE)),
+            "zero": (Family.ZERO_SHOT, lambda n: 0.6),
+        }
+    )
+    found = ahead_of_no_labels(study, ACCURACY)
+    assert (found["candidate"], found["than"], found["n_labels"]) == ("early", "zero", 64)
+    low, high = found["difference"]["interval"]
+    assert 0 < low < found["difference"]["mean"] < high
+    assert low <= law(64, **EARLY) - 0.6 <= high
+
+
+@pytest.mark.parametrize("zero", [0.95, None])
+def test_labels_that_never_pay_are_not_said_to(evidence, zero):
+    entrants = {"early": (Family.FEW_SHOT, lambda n: law(n, **EARLY))}
+    if zero is not None:
+        entrants["zero"] = Family.ZERO_SHOT, lambda n: zero
+    assert ahead_of_no_labels(evidence(entrants), ACCURACY) is None

@@ -149,14 +149,17 @@ async def complete(asked: ChatRequest, request: Request, service: Offered) -> Re
     model = service.models.get(asked.model)
     if model is None:
         return unknown(asked.model, service)
-    if (asked.longest_answer() or 0) > service.most_tokens:
+    if not isinstance(model, Served):
+        return problems.response(400, f"{asked.model} does not write: ask it at /v1/predict.", param="model")
+    most_tokens = service.limits.most_tokens
+    if (asked.longest_answer() or 0) > most_tokens:
         return problems.response(
             400,
-            f"max_tokens is {asked.longest_answer()}, and this server writes at most {service.most_tokens}.",
+            f"max_tokens is {asked.longest_answer()}, and this server writes at most {most_tokens}.",
             param="max_tokens",
         )
     usual = model.decoding
-    decoding = asked.decoding(replace(usual, max_new_tokens=min(usual.max_new_tokens, service.most_tokens)))
+    decoding = asked.decoding(replace(usual, max_new_tokens=min(usual.max_new_tokens, most_tokens)))
     begun = service.queue.begin(Answer(model, asked.conversation(), decoding))
     pieces = begun.pieces(request.is_disconnected)
     if not asked.stream:

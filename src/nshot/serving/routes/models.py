@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from nshot.serving import problems
-from nshot.serving.served import Served
-from nshot.serving.service import Offered, Service
+from nshot.serving.predicting import ServedPredictor
+from nshot.serving.service import Model, Offered, Service
 
 router = APIRouter(prefix="/v1/models")
 
@@ -35,7 +35,9 @@ def unknown(name: str, service: Service) -> Response:
     )
 
 
-def _entry(model: Served) -> dict[str, Any]:
+def _entry(model: Model) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": model.name, "object": "model", "created": model.created, "owned_by": "nshot"}
-    # Not in the protocol; clients that know it keep to it.
-    return entry | ({} if model.longest is None else {"max_model_len": model.longest})
+    # What follows is not in the protocol; clients that know it keep to it.
+    if isinstance(model, ServedPredictor):
+        return entry | model.describe()
+    return entry | {"task": "generate"} | ({} if model.longest is None else {"max_model_len": model.longest})
