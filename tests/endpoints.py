@@ -16,6 +16,8 @@ import uvicorn
 from nshot.backbones.fake import FakeGenerator
 from nshot.core import Decoding, Example, Message, State
 from nshot.serving.application import application
+from nshot.serving.limits import Limits
+from nshot.serving.predicting import ServedPredictor
 from nshot.serving.served import Served, served
 from nshot.training.writing import ModelWriter
 
@@ -43,9 +45,10 @@ class Slow(FakeGenerator):
 
 
 @contextmanager
-def serving(*models: Served, **options: Any) -> Iterator[str]:
+def serving(*models: Served | ServedPredictor, token: str | None = None, **limits: Any) -> Iterator[str]:
     """Serve models on a free port while inside; yield the base address of the protocol."""
-    app = application(models or (echo(),), **options)
+    offered = {model.name: model for model in models or (echo(),)}
+    app = application(offered, token=token, limits=Limits(**limits))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

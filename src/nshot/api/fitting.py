@@ -244,6 +244,7 @@ def fit_dataset(
         data_name=train.name,
         data_fingerprint=fingerprint,
         precision=context.precision,
+        reference=None if out is None else of_training(method, backbone, train, pool),
     )
     decisive = {
         **facts,
@@ -260,11 +261,9 @@ def fit_dataset(
         predictor = method.fit(task, train, pool, backbone, long.context)
         seconds = time.perf_counter() - started
         course = Course(seconds, long.speed.examples_per_second, long.was_resumed, facts)
-        if out is not None and is_main_process():
-            watch.progress("saving", 0, 0)
-            about = about.model_copy(update={"reference": of_training(method, backbone, train, pool)})
         model = Model(method, task, predictor, about, course)
         if out is not None and is_main_process():
+            watch.progress("saving", 0, 0)
             # What writes depends on templates, added tokens and ties of weights as well; a service costs money to ask.
             is_checked = task.kind == TaskKind.GENERATE and (backbone is None or isinstance(backbone, Computes))
             asked = train.examples[: bundle.READ_BACK] if is_checked else ()

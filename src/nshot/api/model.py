@@ -353,6 +353,16 @@ class Model:
             examples=examples,
         )
 
+    def write_onnx(self, folder: Path, *, int8: bool) -> int:
+        """Write the model as a graph of ONNX into an existing, empty folder; see `nshot.bundle.onnx_folder.write`."""
+        from nshot.bundle.onnx_folder import write
+
+        return write(folder, self.task, self._predictor, self.method, int8=int8)
+
+    def answered_by(self, predictor: Predictor) -> Model:
+        """Return the same model with its answers computed by something else, such as an export of it."""
+        return Model(self._method, self.task, predictor, self.about)
+
 
 def as_example(value: Any) -> Example:
     """Return what a person hands over as one example: a list of messages becomes a conversation.

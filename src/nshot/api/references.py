@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nshot import bundle
-from nshot.core import Ability, Backbone, Dataset, Embeds
+from nshot.core import Ability, Backbone, Dataset
 from nshot.spec import Method
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from nshot.core import Task
@@ -28,17 +27,18 @@ def feature_spread(method: Method, backbone: Backbone | None, data: Dataset) -> 
     """
     import numpy as np
 
-    reads = Ability.EMBEDS in (method.needs.abilities or ())
-    if not reads or not isinstance(backbone, Embeds) or backbone.ref.is_remote or not len(data):
+    from nshot.training import frozen
+
+    reads = method.needs.abilities is not None and Ability.EMBEDS in method.needs.abilities
+    if backbone is None or not reads or backbone.ref.is_remote or not len(data):
         return None
+    encoder = frozen.encoder(backbone)
     places = np.unique(np.linspace(0, len(data) - 1, min(_MOST_ROWS, len(data))).astype(int))
-    features = np.asarray(backbone.embed(data.take(places).examples), dtype=np.float64)
-    return bundle.FeatureSpread.of(features, backbone.ref.id) if np.isfinite(features).all() else None
+    features = frozen.embed(encoder, data.take(places).examples)
+    return bundle.FeatureSpread.of(features, backbone.ref.id)
 
 
-def of_answers(
-    task: Task, answered: dict[str, NDArray[np.generic]], spread: bundle.FeatureSpread | None
-) -> bundle.Reference:
+def of_answers(task: Task, answered: dict[str, NDArray[Any]], spread: bundle.FeatureSpread | None) -> bundle.Reference:
     """Return the reference of a model whose answers to held-out rows are known.
 
     Args:

@@ -1,77 +1,131 @@
-"""`serve`: a model that writes, behind HTTP."""
+"""`serve`: saved models behind HTTP."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from nshot import serving
 from nshot.api.options import resolved_options
-from nshot.api.writers import open_writer
+from nshot.api.writers import name_of, open_writer, opener
+from nshot.bundle.manifest import MANIFEST
 from nshot.core import OptionError
 from nshot.study.options import ComputingOptions
 
 
 class ServeOptions(ComputingOptions):
-    """How to offer a model."""
+    """How to offer models."""
 
     host: str = "127.0.0.1"
     """Address to listen at; other machines can ask if it is not this machine's own, so a token is needed then."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen at; 0 for any that is free."""
-    name: str | None = None
-    """What requests call the model; its own name unless given."""
     token_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Name of the environment variable with the token that requests have to carry (Authorization: Bearer TOKEN)."""
+    deadline: float = Field(default=30.0, gt=0, le=3600)
+    """How many seconds a prediction may take; later ones are answered with 504."""
+    max_queue: int = Field(default=4096, ge=1)
+    """How many examples may wait to be predicted; further ones are told at once to come back later."""
+    max_rows: int = Field(default=1024, ge=1)
+    """How many examples one request may hold."""
+    max_characters: int = Field(default=100_000, ge=1)
+    """The longest text, in characters."""
+    max_body: int = Field(default=1_000_000, ge=1)
+    """The longest body of a request, in bytes."""
     max_waiting: int = Field(default=16, ge=0)
-    """How many requests may wait while one is answered; further ones are told at once to come back later."""
+    """How many conversations may wait while one is answered; further ones are told at once to come back later."""
     max_tokens: int = Field(default=4096, ge=1)
-    """The longest answer that may be asked for, in tokens."""
+    """The longest answer to a conversation that may be asked for, in tokens."""
 
     @classmethod
     def called(cls) -> str:
         """Return what messages call these options."""
         return "serve"
 
+    def limits(self) -> serving.Limits:
+        """Return what a request may ask for."""
+        return serving.Limits(
+            most_waiting=self.max_waiting,
+            most_tokens=self.max_tokens,
+            most_bytes=self.max_body,
+            most_examples=self.max_queue,
+            inputs=serving.InputLimits(self.max_rows, self.max_characters),
+            deadline_seconds=self.deadline,
+        )
+
 
 def serve(
-    model: str,
+    models: Sequence[str],
     *,
     options: ServeOptions | Mapping[str, Any] | None = None,
-    announce: Callable[[str, str], None],
+    announce: Callable[[Sequence[str], str], None],
     log_requests: bool = False,
 ) -> None:
-    """Offer a model until the process is stopped.
+    """Offer models until the process is stopped.
 
     Args:
-        model: Folder of a saved model; or a folder or hub id of a pre-trained one.
+        models: Folders of saved models, or a folder or hub id of a pre-trained one that writes; as ``NAME=MODEL`` where
+            requests are to call it otherwise than it is called.
         options: A `ServeOptions` or its fields.
-        announce: Told the model's name and the address once it can be asked.
+        announce: Told the models' names and the address once they can be asked.
         log_requests: Log a line for every request, never with a text.
 
     Raises:
-        NshotError: It cannot be opened, does not write, or the address cannot be listened at; the text says what to do.
+        NshotError: One cannot be opened, two have one name, or the address cannot be listened at; the text says what to
+            do.
     """
     resolved = resolved_options(ServeOptions, options, {})
     token = _token(resolved.token_env)
     serving.require_possible(resolved.host, token)
-    found = open_writer(model, resolved, None)
-    if resolved.name:
-        found = replace(found, name=resolved.name)
+    offers = _offers(models, resolved)
     serving.serve(
-        [found],
+        offers,
         host=resolved.host,
         port=resolved.port,
         token=token,
-        most_waiting=resolved.max_waiting,
-        most_tokens=resolved.max_tokens,
-        announce=lambda address: announce(found.name, address),
+        limits=resolved.limits(),
+        announce=lambda address: announce([offer.name for offer in offers], address),
         log_requests=log_requests,
     )
+
+
+def _offers(models: Sequence[str], options: ServeOptions) -> list[serving.Offer]:
+    from nshot.serving.predicting import open_saved
+    from nshot.serving.sharing import SharedBackbones
+
+    shared = SharedBackbones(opener(options, None))
+    offers: dict[str, serving.Offer] = {}
+    for model in models:
+        name, place = _named(model)
+        folder = Path(place).expanduser()
+        if (folder / MANIFEST).is_file():
+            name = name or name_of(folder)
+            offer = serving.Offer(name, partial(open_saved, name, folder, shared))
+        else:
+            offer = _pre_trained(name, place, options)
+        if offer.name in offers:
+            raise OptionError(f"Two models are called '{offer.name}'. Name one of them: OTHER={place}.")
+        offers[offer.name] = offer
+    return list(offers.values())
+
+
+def _pre_trained(name: str | None, model: str, options: ServeOptions) -> serving.Offer:
+    """Return the offer of a pre-trained model that writes, opened; it never has a later version."""
+    found = open_writer(model, options, None)
+    found = replace(found, name=name or found.name)
+    return serving.Offer(found.name, lambda: found)
+
+
+def _named(model: str) -> tuple[str | None, str]:
+    """Return the name before ``=``, if there is one, and the rest."""
+    name, found, place = model.partition("=")
+    return (name, place) if found and name and place and not Path(model).expanduser().exists() else (None, model)
 
 
 def _token(variable: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from nshot import bundle, methods, serving
@@ -25,6 +26,25 @@ def open_writer(model: str, options: ComputingOptions, remote: RemoteAccess | No
         OptionError: It is behind an address, and may not be.
         UnsupportedError: It does not write.
     """
+    opened = opener(options, remote)
+    folder = Path(model).expanduser()
+    if (folder / MANIFEST).is_file():
+        return serving.served(name_of(folder), bundle.load(folder, opened).predictor)
+    method = methods.build("prompt")
+    nothing = Dataset(())
+    task = Task(TaskKind.GENERATE)
+    context = FitContext(objective=lambda targets, prediction: 0.0)
+    backbone = opened(BackboneRef(model))
+    return serving.served(backbone.ref.name, method.fit(task, nothing, nothing, backbone, context))
+
+
+def opener(options: ComputingOptions, remote: RemoteAccess | None) -> Callable[[BackboneRef], Backbone]:
+    """Return what opens pre-trained models; they keep no vectors.
+
+    Args:
+        options: How they compute.
+        remote: What is allowed of models behind an address; None: there may be none.
+    """
 
     def opened(ref: BackboneRef) -> Backbone:
         if ref.is_remote and remote is None:
@@ -36,14 +56,10 @@ def open_writer(model: str, options: ComputingOptions, remote: RemoteAccess | No
             ref, precision=options.precision, device=options.device, threads=options.threads, remote=remote
         )
 
-    folder = Path(model).expanduser()
-    if (folder / MANIFEST).is_file():
-        found = bundle.load(folder, opened)
-        own = folder.resolve().name
-        return serving.served(folder.resolve().parent.stem if own == "model" else own, found.predictor)
-    method = methods.build("prompt")
-    nothing = Dataset(())
-    task = Task(TaskKind.GENERATE)
-    context = FitContext(objective=lambda targets, prediction: 0.0)
-    backbone = opened(BackboneRef(model))
-    return serving.served(backbone.ref.name, method.fit(task, nothing, nothing, backbone, context))
+    return opened
+
+
+def name_of(folder: Path) -> str:
+    """Return the name that people know a saved model by: that of its folder, or of a comparison's output."""
+    whole = folder.resolve()
+    return whole.parent.stem if whole.name == "model" else whole.name

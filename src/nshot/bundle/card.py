@@ -27,6 +27,7 @@ _NOT_PRETRAINED = frozenset({"pixels"})
 _FROM_UNLABELLED = frozenset({TaskKind.DETECT, TaskKind.CLUSTER, TaskKind.COMPRESS})
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _LONGEST = 160
+_PIPELINES = {TaskKind.GENERATE: "text-generation", TaskKind.CLASSIFY: "text-classification"}
 
 
 def model_card(name: str, manifest: Manifest) -> str:
@@ -104,6 +105,51 @@ def export_card(
     return "\n".join(lines).rstrip() + "\n"
 
 
+def graph_card(
+    name: str,
+    method: str,
+    task: Task,
+    about: BundleInfo,
+    backbones: Iterable[BackboneRef],
+    *,
+    library: str,
+    use: Iterable[str],
+    found: Iterable[str],
+) -> str:
+    """Return the card of a model that was written as one file for another runtime, in Markdown.
+
+    Args:
+        name: The folder's name.
+        method: What made the model.
+        task: What it answers.
+        about: Score and data.
+        backbones: What the model was before.
+        library: What the hub calls the runtime.
+        use: Lines on how it is used.
+        found: What the check of the file found, a sentence each.
+    """
+    records = [BackboneRecord.of(ref, about.licences.get(ref.id)) for ref in backbones]
+    began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
+    lines = [
+        *_facts(library, _PIPELINES.get(task.kind), records),
+        f"# {_plain(name)}",
+        "",
+        f"- Method: {_plain(method)}, by nshot",
+        f"- Began as: {began}",
+        f"- Trained on: {_learnt(about, task.kind)}",
+        f"- Score before the export: {_score(about.score, about.model_n_labels, task.kind)}",
+        "",
+        "## Use",
+        "",
+        *use,
+        "",
+        "## What the check found",
+        "",
+        *(f"- {_plain(sentence, longest=None)}" for sentence in found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _learnt(about: BundleInfo, kind: TaskKind) -> str:
     data = f" of {_plain(about.data_name)}" if about.data_name else ""
     if not about.model_n_labels and kind in _FROM_UNLABELLED:
@@ -146,8 +192,11 @@ def _columns(manifest: Manifest) -> list[str]:
 def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> list[str]:
     """Return the head of the card that the hub reads (https://huggingface.co/docs/hub/model-cards)."""
     library = _library(files)
-    if library is None:
-        return []
+    return [] if library is None else _facts(library, _PIPELINES[TaskKind.GENERATE], backbones)
+
+
+def _facts(library: str, pipeline: str | None, backbones: Iterable[BackboneRecord]) -> list[str]:
+    backbones = tuple(backbones)
     began = [record for record in backbones if _HUB_ID.fullmatch(record.id)]
     licences = {record.licence for record in backbones if record.licence}
     # A model that was trained further is under the licence of what it was; whoever publishes it has to look it up.
@@ -155,7 +204,7 @@ def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> lis
     return [
         "---",
         f"library_name: {library}",
-        "pipeline_tag: text-generation",
+        *([f"pipeline_tag: {pipeline}"] if pipeline else []),
         f"license: {json.dumps(licence)}",
         *(["base_model:", *(f"- {record.id}" for record in began)] if began else []),
         "tags:",

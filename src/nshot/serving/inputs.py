@@ -6,29 +6,16 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nshot.bundle import Manifest
 from nshot.core import DataError, Example, NshotError, counted
 from nshot.data.columns import RowColumn
 from nshot.data.conversations import asked_in
+from nshot.serving.limits import InputLimits
 
 _WORDS = {"text": "a text", "row": "an object with a value for each column", "image": "an image file in base64"}
 _LONGEST_NAMES = 5
-
-
-@dataclass(frozen=True)
-class InputLimits:
-    """How much one request may hold.
-
-    Attributes:
-        most_rows: Inputs.
-        most_characters: Characters of a text, or of a cell.
-    """
-
-    most_rows: int = 1024
-    most_characters: int = 100_000
 
 
 def examples_of(manifest: Manifest, columns: Sequence[RowColumn], inputs: Any, limits: InputLimits) -> list[Example]:
@@ -47,7 +34,9 @@ def examples_of(manifest: Manifest, columns: Sequence[RowColumn], inputs: Any, l
     if not given:
         raise DataError("inputs is empty. Send one input, or a list of them.")
     if len(given) > limits.most_rows:
-        raise DataError(f"inputs has {counted(len(given), 'entry', 'entries')}, and one request may have {limits.most_rows:,}.")
+        raise DataError(
+            f"inputs has {counted(len(given), 'entry', 'entries')}, and one request may have {limits.most_rows:,}."
+        )
     if columns:
         return _rows(given, columns, limits)
     if manifest.modality == "row":
@@ -62,7 +51,14 @@ def examples_of(manifest: Manifest, columns: Sequence[RowColumn], inputs: Any, l
 
 
 def _wrong(position: int, what: str, found: Any) -> DataError:
-    kinds = {str: "a text", dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    kinds = {
+        str: "a text",
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return DataError(f"Input {position + 1:,} is {kinds.get(type(found), 'null')}; the model reads {what}.")
 
 
@@ -93,9 +89,7 @@ def _cell(value: Any, position: int, name: str, limits: InputLimits) -> Any:
     raise DataError(f"Input {position + 1:,} has a list or an object in '{name}'. Expected a text, a number or null.")
 
 
-def _cells(
-    given: Sequence[Any], names: Sequence[str], limits: InputLimits
-) -> list[dict[str, Any]]:
+def _cells(given: Sequence[Any], names: Sequence[str], limits: InputLimits) -> list[dict[str, Any]]:
     """Return the cells of these columns; other columns are left out.
 
     Raises:

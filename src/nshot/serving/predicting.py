@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nshot import bundle
-from nshot.core import Backbone, BackboneRef, Example, ModelError, Task
+from nshot.core import Backbone, BackboneRef, Example, ModelError, Task, Writer
 from nshot.data.columns import RowColumn
-from nshot.serving.inputs import InputLimits, examples_of
+from nshot.serving.inputs import examples_of
+from nshot.serving.limits import InputLimits
+from nshot.serving.served import Served, served
 from nshot.serving.sharing import SharedBackbones
 
 _ROW_CHARACTERS = 64
@@ -112,8 +114,8 @@ class ServedPredictor:
         return None if self.manifest.modality == "row" else "warm-up"
 
 
-def open_predictor(name: str, folder: Path, backbones: SharedBackbones) -> ServedPredictor:
-    """Return a saved model as it is offered.
+def open_saved(name: str, folder: Path, backbones: SharedBackbones) -> Served | ServedPredictor:
+    """Return a saved model as it is offered, ready to answer.
 
     Args:
         name: What requests call it.
@@ -130,7 +132,12 @@ def open_predictor(name: str, folder: Path, backbones: SharedBackbones) -> Serve
         return backbones.opened(ref)
 
     found = bundle.load(folder, opened)
-    return ServedPredictor(name, found, asked[0].sha256 or asked[0].id if asked else f"without a base: {name}")
+    if isinstance(found.predictor, Writer):
+        return served(name, found.predictor)
+    base = asked[0].sha256 or asked[0].id if asked else f"without a base: {name}"
+    offered = ServedPredictor(name, found, base)
+    offered.warm_up()
+    return offered
 
 
 def weight_of(example: Example) -> int:

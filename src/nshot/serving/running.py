@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 
 from nshot.core import EnvironmentProblem, MissingExtraError, OptionError, is_loopback
-from nshot.serving.served import Served
+from nshot.serving.limits import Limits
+from nshot.serving.offers import Offer, OpenOffers
 
 _PATIENCE_SECONDS = 30
 """How long a server that is stopped waits for the answers that are being written."""
@@ -15,38 +18,41 @@ _SHORTEST_TOKEN = 16
 
 
 def serve(
-    models: Sequence[Served],
+    offers: Sequence[Offer],
     *,
     host: str,
     port: int,
     token: str | None,
-    most_waiting: int,
-    most_tokens: int,
+    limits: Limits,
     announce: Callable[[str], None],
     log_requests: bool,
 ) -> None:
-    """Offer models until the process is stopped (Ctrl-C, or a plain kill); answers that are being written are finished.
+    """Offer models until the process is stopped (Ctrl-C, or a plain kill); what is being answered is finished.
+
+    At the signal SIGHUP the models are opened again; those that cannot be are answered by the version before.
 
     Args:
-        models: Those that are offered.
+        offers: The models, with different names.
         host: Name or number of the address to listen at.
         port: 0: any that is free.
         token: What requests have to carry; None: nothing, which is possible on this machine only.
-        most_waiting: How many requests may wait while one is answered.
-        most_tokens: The longest answer that may be asked for, in tokens.
+        limits: What a request may ask for.
         announce: Told the address as soon as it is listened at.
         log_requests: Log a line for every request: who, what path, what status; never a text.
 
     Raises:
-        NshotError: As `require_possible`.
+        NshotError: As `require_possible`, or a model cannot be opened.
         EnvironmentProblem: The address cannot be listened at.
     """
     require_possible(host, token)
     import uvicorn
 
     from nshot.serving.application import application
+    from nshot.serving.counters import Counters
 
-    app = application(models, token=token, most_waiting=most_waiting, most_tokens=most_tokens)
+    counters = Counters()
+    opened = OpenOffers(offers, counters.reloads)
+    app = application(opened.models, token=token, limits=limits, counters=counters)
     config = uvicorn.Config(
         app,
         log_level="info" if log_requests else "warning",
@@ -55,6 +61,8 @@ def serve(
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
     )
     with _listening(host, port) as listener:
+        if sys.platform != "win32":
+            signal.signal(signal.SIGHUP, lambda number, frame: opened.reload_beside())
         shown = f"[{host}]" if ":" in host else host
         announce(f"http://{shown}:{listener.getsockname()[1]}")
         try:

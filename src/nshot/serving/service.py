@@ -10,34 +10,13 @@ from fastapi import Depends, Request
 
 from nshot.serving.batching import Batcher
 from nshot.serving.counters import Counters
-from nshot.serving.inputs import InputLimits
+from nshot.serving.limits import Limits
 from nshot.serving.predicting import ServedPredictor
 from nshot.serving.queue import AnswerQueue
 from nshot.serving.served import Served
 
 Model: TypeAlias = Served | ServedPredictor
 """A model that is offered: one that writes, or one that predicts."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a request may ask for, and how much may wait.
-
-    Attributes:
-        most_waiting: How many conversations may wait while one is answered.
-        most_tokens: The longest answer that may be asked for, in tokens.
-        most_bytes: The longest body of a request.
-        most_examples: How many examples may wait for the models of one base.
-        inputs: How much one request for predictions may hold.
-        deadline_seconds: How long predictions may take, from the first byte of the request on.
-    """
-
-    most_waiting: int = 16
-    most_tokens: int = 4096
-    most_bytes: int = 1_000_000
-    most_examples: int = 4096
-    inputs: InputLimits = field(default_factory=InputLimits)
-    deadline_seconds: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nshot.bundle.reference import FAR, Reference, distances
 from nshot.core import Prediction
@@ -132,9 +132,7 @@ def _numbers(prediction: Prediction) -> Sequence[float]:
     return [float(number) for number in found]
 
 
-def _shift(
-    name: str, expected: Mapping[Hashable, int] | Mapping[str, int], seen: Counter[Hashable]
-) -> dict[str, float]:
+def _shift(name: str, expected: Mapping[Any, int], seen: Counter[Hashable]) -> dict[str, float]:
     """Return the population stability index of counts against expected ones, and what chance alone would give.
 
         sum_i (p_i - q_i) ln(p_i / q_i)

@@ -1,0 +1,75 @@
+"""Models that are to be offered; a later version of one takes its place without a request being dropped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nshot.core import NshotError
+
+if TYPE_CHECKING:
+    from nshot.serving.predicting import ServedPredictor
+    from nshot.serving.served import Served
+
+log = logging.getLogger("nshot.serving")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model that is to be offered.
+
+    Attributes:
+        name: What requests call it.
+        open: Opens what lies at its place now; raises `NshotError` where that cannot answer.
+    """
+
+    name: str
+    open: Callable[[], Served | ServedPredictor]
+
+
+class OpenOffers:
+    """Offers that are open.
+
+    Attributes:
+        models: By name. A request keeps the one that it found there, so that the former version answers what it was
+            asked, and is gone once nobody waits for it.
+    """
+
+    def __init__(self, offers: Sequence[Offer], reloads: Counter[tuple[str, ...]]) -> None:
+        """Open them.
+
+        Args:
+            offers: With different names.
+            reloads: Counts later versions by model and result.
+
+        Raises:
+            NshotError: One cannot be opened.
+        """
+        self._offers = offers
+        self._reloads = reloads
+        self._one_at_a_time = threading.Lock()
+        self.models = {offer.name: offer.open() for offer in offers}
+
+    def reload_beside(self) -> threading.Thread:
+        """Open what lies at the places of the models now, in a thread of its own, and return that thread."""
+        thread = threading.Thread(target=self._reload, name="nshot-reload", daemon=True)
+        thread.start()
+        return thread
+
+    def _reload(self) -> None:
+        with self._one_at_a_time:
+            for offer in self._offers:
+                try:
+                    self.models[offer.name] = offer.open()
+                except (NshotError, OSError) as error:
+                    self._reloads[offer.name, "refused"] += 1
+                    log.error(
+                        "%s: the version that answers goes on; the one that lies there now: %s", offer.name, error
+                    )
+                else:
+                    self._reloads[offer.name, "done"] += 1
+                    log.warning("%s: the version that lies there now answers", offer.name)
