@@ -17,8 +17,8 @@ from nshot.backbones.fake import FakeGenerator
 from nshot.core import Decoding, Example, Message, State
 from nshot.serving.application import application
 from nshot.serving.limits import Limits
-from nshot.serving.predicting import ServedPredictor
 from nshot.serving.served import Served, served
+from nshot.serving.service import Model
 from nshot.training.writing import ModelWriter
 
 
@@ -45,10 +45,12 @@ class Slow(FakeGenerator):
 
 
 @contextmanager
-def serving(*models: Served | ServedPredictor, token: str | None = None, **limits: Any) -> Iterator[str]:
-    """Serve models on a free port while inside; yield the base address of the protocol."""
-    offered = {model.name: model for model in models or (echo(),)}
-    app = application(offered, token=token, limits=Limits(**limits))
+def serving(
+    *models: Model, offered: dict[str, Model] | None = None, token: str | None = None, **limits: Any
+) -> Iterator[str]:
+    """Serve models, or those that are offered by name, on a free port; yield the base address of the protocol."""
+    by_name = offered or {model.name: model for model in models or (echo(),)}
+    app = application(by_name, token=token, limits=Limits(**limits))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

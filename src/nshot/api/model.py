@@ -34,6 +34,7 @@ from nshot.core import (
 
 if TYPE_CHECKING:
     from nshot.bundle.exporting import Exported
+    from nshot.bundle.onnx_folder import Written as WrittenGraph
     from nshot.data.columns import RowColumn
 
 
@@ -353,7 +354,7 @@ class Model:
             examples=examples,
         )
 
-    def write_onnx(self, folder: Path, *, int8: bool) -> int:
+    def write_onnx(self, folder: Path, *, int8: bool) -> WrittenGraph:
         """Write the model as a graph of ONNX into an existing, empty folder; see `nshot.bundle.onnx_folder.write`."""
         from nshot.bundle.onnx_folder import write
 

@@ -82,12 +82,10 @@ def write_model_folder(
         OutputError: The disk refuses, or there is something in the folder.
         ModelError: transformers answers otherwise; nothing is left.
     """
-    folder = folder.expanduser().resolve()
+    folder = require_empty(folder)
     writer, state = _trained(predictor, method)
     is_adapter = ADAPTER_CONFIG in state.blobs and not merged
     data = _merged(writer) if ADAPTER_CONFIG in state.blobs and merged else state
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} holds something already, which would be lost. Name another folder.")
     with in_place_of(folder) as writing:
         files = {name: content for name, content in data.blobs.items() if name in MODEL_FILES}
         write_data(writing, State(tensors=data.tensors, blobs=files), method)
@@ -98,6 +96,18 @@ def write_model_folder(
         agreement = by_transformers_too(Agreement.over(examples), writing, writer, examples, written(writer, examples))
         sizes = {path.name: path.stat().st_size for path in sorted(writing.iterdir())}
     return Exported(sizes, is_adapter, agreement)
+
+
+def require_empty(folder: Path) -> Path:
+    """Return the whole path of a folder in which nothing would be lost.
+
+    Raises:
+        OutputError: There is something in it.
+    """
+    folder = folder.expanduser().resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} holds something already, which would be lost. Name another folder.")
+    return folder
 
 
 def _merged(writer: ModelWriter) -> State:

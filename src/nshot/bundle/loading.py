@@ -18,6 +18,7 @@ from nshot.core import (
     ModelError,
     NshotError,
     OptionError,
+    OutOfMemoryError,
     Predictor,
     State,
     Task,
@@ -94,10 +95,13 @@ def load(folder: Path, open_backbone: Callable[[BackboneRef], Backbone]) -> Bund
         predictor = method.restore(task, state, _verified(folder, manifest, state, open_backbone))
     except NshotError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # The hashes hold, so somebody wrote a state that this method never writes.
+    except MemoryError as error:
+        raise OutOfMemoryError(f"There is not enough memory for {folder}, or nshot has not saved it.") from error
+    except Exception as error:
+        # The hashes hold, so somebody wrote a state that this method never writes: it may stumble over it anywhere.
         raise ModelError(
-            f"{folder} is not a model that {manifest.method.name} has saved ({type(error).__name__}: {error}). "
+            f"{folder} is not a model that {manifest.method.name} has saved "
+            f"({type(error).__name__}: {error!s:.{_LONGEST_REASON}}). "
             "Fit the model anew."
         ) from error
     return Bundle(manifest, task, method, predictor)

@@ -37,4 +37,4 @@ def predict(texts: Sequence[str], at_once: int = 32) -> Iterator[dict[str, Any]]
 
 if __name__ == "__main__":
     for found in predict(sys.argv[1:] or [line.rstrip("\n") for line in sys.stdin]):
-        print(json.dumps(found, ensure_ascii=False))
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")

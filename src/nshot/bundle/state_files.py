@@ -14,6 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nshot.bundle.limits import (
+    MOST_JSON_BYTES,
+    parsed_json,
+    require_memory,
+    require_plausible_network,
+    require_plausible_shapes,
+    require_short_header,
+    require_small_json,
+)
 from nshot.bundle.manifest import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -32,8 +41,6 @@ from nshot.core import ModelError, State
 if TYPE_CHECKING:
     import numpy as np
 
-_MOST_JSON_BYTES = 1 << 28
-
 
 def write_state(folder: Path, state: State, owner: str) -> None:
     """Write `state` into the existing, empty `folder`.
@@ -51,6 +58,7 @@ def write_state(folder: Path, state: State, owner: str) -> None:
         text = json.dumps(dict(state.settings), indent=1, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{owner} cannot be saved: its settings are not plain json ({error}).") from error
+    require_small_json(text.encode(), folder / SETTINGS)
     (folder / SETTINGS).write_text(text + "\n", encoding="utf-8")
     write_data(folder, state, owner)
 
@@ -65,6 +73,8 @@ def write_data(folder: Path, state: State, owner: str) -> None:
                 f"{owner} cannot be saved: a blob's name must be letters, digits, '.', '_' and '-'. "
                 f"Got {name!r} instead."
             )
+        if name.endswith(".json"):
+            require_small_json(data, folder / name)
         place = folder if name in MODEL_FILES else folder / BLOBS
         place.mkdir(exist_ok=True)
         (place / name).write_bytes(data)
@@ -76,6 +86,7 @@ def read_state(folder: Path, files: Mapping[str, FileRecord]) -> State:
     Raises:
         ModelError: A file is missing, changed, cut short or not what its name says.
     """
+    require_memory(folder, (record.size for record in files.values()))
     for name, record in files.items():
         _verify(folder, name, record)
     settings: dict[str, Any] = {}
@@ -89,6 +100,10 @@ def read_state(folder: Path, files: Mapping[str, FileRecord]) -> State:
             tensors = _read_tensors(path)
         else:
             blobs[path.name] = path.read_bytes()
+            if path.suffix == ".json":
+                found = parsed_json(blobs[path.name], path)
+                if name == MODEL_CONFIG:
+                    require_plausible_network(path, found)
     return State(settings, tensors, blobs)
 
 
@@ -112,20 +127,14 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: It is no regular file, not UTF-8, no json, or no object.
     """
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_JSON_BYTES:
+        if not path.is_file() or path.stat().st_size > MOST_JSON_BYTES:
             raise ModelError(f"{path} is not a json file of a saved model. Copy the whole folder again.")
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        record = parsed_json(path.read_bytes(), path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged: it is not valid json ({error}). Copy the whole folder again.") from error
     if not isinstance(record, dict):
         raise ModelError(f"{path} is damaged: a json object was expected, {type(record).__name__} was found.")
     return record
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not json")
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, np.ndarray], owner: str) -> None:
@@ -158,10 +167,13 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    require_short_header(path)
     try:
-        return dict(load_file(path))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        tensors = dict(load_file(path))
+    except (SafetensorError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is damaged: it is no readable safetensors file ({error}).") from error
+    require_plausible_shapes(path, tensors)
+    return tensors
 
 
 def _verify(folder: Path, name: str, record: FileRecord) -> None:

@@ -14,7 +14,6 @@ from rich.table import Table
 from nshot import api
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
-from nshot.core import TaskKind
 
 _EPILOG = """\b
 Examples:
@@ -47,13 +46,9 @@ def command(data: str, only_plan: bool, as_json: bool, quiet: bool, **values: An
     if as_json:
         print_json(found.verdict)
         return
-    from nshot.report import compression, terminal
+    from nshot.report import terminal
 
-    console = Console(file=sys.stdout)
-    if found.verdict["task"] == TaskKind.COMPRESS:
-        compression.terminal(found.record, console)
-    else:
-        terminal.render(found.record, console, texts=values["texts"] is not False)
+    terminal.render(found.record, Console(file=sys.stdout), texts=values["texts"] is not False)
 
 
 def _show_plan(data: str, values: dict[str, Any], *, as_json: bool, quiet: bool) -> None:

@@ -36,7 +36,8 @@ class Estimator(Method):
     **Idea.** What the named class learns from features and targets, by its own defaults: anything with scikit-learn's
     ``fit`` and ``predict`` (``predict_proba``, where it has that). It is given the seed as ``random_state`` and the
     threads as ``n_jobs``, where it takes them. Fitted objects have no data format, so what is saved is what it learnt
-    from: features and targets. Loading the model fits again, and runs the named package.
+    from: features and targets. Loading the model fits again, and runs the named package; only well-known ones can
+    therefore be named.
 
     **Needs** a backbone that embeds, one label, and the package, which nshot does not install.
 
@@ -57,7 +58,7 @@ class Estimator(Method):
     by_default: ClassVar[bool] = False
 
     estimator: str = ""
-    """``module:Class`` of an installed package, such as xgboost:XGBRegressor. Naming one runs it."""
+    """``module:Class`` of an installed package, such as xgboost:XGBRegressor or tabpfn:TabPFNClassifier."""
 
     def supports(self, task: Task, backbone: Backbone | None) -> str | None:
         """Return None, or the reason why not: see `Method.supports`; the package has to be there."""

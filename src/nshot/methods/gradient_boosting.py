@@ -176,7 +176,8 @@ class GradientBoosting(Method):
                 fewest_rows=max(1, min(_MOST_FEWEST_ROWS, smallest // _SHARE_IN_A_LEAF)),
                 learning_rate=self.learning_rate,
                 seed=context.seed,
-                threads=context.threads,
+                # Of few rows each step is over before a second thread has woken up.
+                threads=context.threads if n >= _MANY_ROWS else 1,
             )
             for loss in losses
             for leaves in (usual if self.leaves is None else (self.leaves,))

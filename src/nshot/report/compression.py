@@ -93,13 +93,16 @@ def terminal(record: Mapping[str, Any], console: Console) -> None:
         say(console, words)
     console.print()
     names = metrics(record)
+    shown = [(name, {} if name == verdict["metric"] else {"interval": None}) for name in names]
     table = Table(box=None, pad_edge=False)
-    for title in (f"at {at(record)}", *map(name_of, names), "fit", "write", "read"):
-        table.add_column(title, justify="left" if title.startswith("at ") else "right", no_wrap=True)
+    table.add_column(f"at {at(record)}", overflow="fold")
+    for title in (*map(name_of, names), "fit", "write", "read"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in verdict["leaderboard"]:
         table.add_row(
             text(row["candidate"], console),
-            *(value(name, row["scores"][name]) for name in names),
+            # The intervals of the others, which do not decide, are in the report.
+            *(value(name, {**row["scores"][name], **without}) for name, without in shown),
             wording.seconds(row["fit_seconds"]),
             _milliseconds(row["encode_milliseconds"]),
             _milliseconds(row["decode_milliseconds"]),

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from nshot.report import costs, generated, new_labels, wording
+from nshot.core import TaskKind
+from nshot.report import compression, costs, generated, new_labels, wording
 from nshot.report.record import Curve, Entry, Record, Scored, printable, read
 
 _MOST_ROWS = 16
@@ -37,6 +38,9 @@ def render(record: Mapping[str, Any], console: Console, *, texts: bool = True) -
         console: Where to print; its width, colours and encoding are respected.
         texts: Whether texts of the data may be shown.
     """
+    if record.get("verdict", {}).get("task") == TaskKind.COMPRESS:
+        compression.terminal(record, console)
+        return
     page = _Page(read(record), console)
     page.data()
     page.verdict()

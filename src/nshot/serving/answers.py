@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nshot.core import Example, Prediction, TaskKind
+from nshot.core import Example, Prediction, Span, TaskKind
 from nshot.evaluation.thresholds import is_above
 
 if TYPE_CHECKING:
@@ -35,18 +35,15 @@ def records(
         top: Tell the probabilities of so many labels, the likeliest first; None: of all, in their order, if at all.
     """
     positions = range(first, first + len(examples))
-    if model.task.kind is TaskKind.CLUSTER and prediction.labels is not None:
-        return [{"group": prediction.labels[i]} for i in positions]
     if prediction.spans is not None:
-        return [_spans(prediction, i, example) for i, example in zip(positions, examples, strict=True)]
+        return [_spans(prediction.spans[i], example) for i, example in zip(positions, examples, strict=True)]
     if prediction.texts is not None:
         return [{"text": prediction.texts[i]} for i in positions]
-    if prediction.values is not None:
-        return [{"value": _finite(prediction.values[i])} for i in positions]
     if prediction.scores is not None:
         return _scores(model, prediction.scores[first : positions.stop])
-    if prediction.bits is not None:
-        return [{"bits": _finite(prediction.bits[i])} for i in positions]
+    for name, numbers in (("value", prediction.values), ("bits", prediction.bits)):
+        if numbers is not None:
+            return [{name: _finite(numbers[i])} for i in positions]
     return _labels(model, prediction, positions, probabilities=probabilities, top=top)
 
 
@@ -63,12 +60,15 @@ def _labels(
     labels = prediction.labels
     if labels is None:
         return [{} for _ in positions]
-    tags = model.task.kind is TaskKind.TAG
-    found: list[dict[str, Any]] = [{"labels": list(labels[i])} if tags else {"label": labels[i]} for i in positions]
+    kind = model.task.kind
+    if kind is TaskKind.CLUSTER:
+        return [{"group": labels[i]} for i in positions]
+    is_tag = kind is TaskKind.TAG
+    found: list[dict[str, Any]] = [{"labels": list(labels[i])} if is_tag else {"label": labels[i]} for i in positions]
     if prediction.probabilities is None:
         return found
     for record, row in zip(found, prediction.probabilities[positions.start : positions.stop].tolist(), strict=True):
-        if not tags:
+        if not is_tag:
             record["probability"] = row[model.columns[record["label"]]]
         if probabilities or top is not None:
             record["probabilities"] = _told(model.columns, row, top)
@@ -83,10 +83,8 @@ def _told(columns: Mapping[str, int], row: Sequence[float], top: int | None) -> 
     return {label: told[label] for label in likeliest}
 
 
-def _spans(prediction: Prediction, position: int, example: Example) -> dict[str, Any]:
-    spans = (prediction.spans or ())[position]
-    shown = [{"start": s.start, "end": s.end, "label": s.label, "text": example[s.start : s.end]} for s in spans]
-    return {"spans": shown}
+def _spans(spans: Sequence[Span], text: str) -> dict[str, Any]:
+    return {"spans": [{**span._asdict(), "text": text[span.start : span.end]} for span in spans]}
 
 
 def _finite(number: float) -> float | None:

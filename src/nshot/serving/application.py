@@ -12,9 +12,10 @@ from fastapi import APIRouter, FastAPI
 
 from nshot.serving import problems, routes
 from nshot.serving.counters import Counters
+from nshot.serving.limits import Limits
 from nshot.serving.middleware import AccessMiddleware
 from nshot.serving.queue import AnswerQueue
-from nshot.serving.service import Limits, Model, Service
+from nshot.serving.service import Model, Service
 
 
 def application(

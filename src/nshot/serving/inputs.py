@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nshot.bundle import Manifest
-from nshot.core import DataError, Example, NshotError, counted
+from nshot.core import DataError, Example, NshotError
 from nshot.data.columns import RowColumn
 from nshot.data.conversations import asked_in
 from nshot.serving.limits import InputLimits
 
 _WORDS = {"text": "a text", "row": "an object with a value for each column", "image": "an image file in base64"}
-_LONGEST_NAMES = 5
+_KINDS = {str: "a text", dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+_MOST_NAMES = 5
 
 
 def examples_of(manifest: Manifest, columns: Sequence[RowColumn], inputs: Any, limits: InputLimits) -> list[Example]:
@@ -34,9 +35,7 @@ def examples_of(manifest: Manifest, columns: Sequence[RowColumn], inputs: Any, l
     if not given:
         raise DataError("inputs is empty. Send one input, or a list of them.")
     if len(given) > limits.most_rows:
-        raise DataError(
-            f"inputs has {counted(len(given), 'entry', 'entries')}, and one request may have {limits.most_rows:,}."
-        )
+        raise DataError(f"inputs has {len(given):,} entries, and one request may have {limits.most_rows:,}.")
     if columns:
         return _rows(given, columns, limits)
     if manifest.modality == "row":
@@ -101,8 +100,8 @@ def _cells(given: Sequence[Any], names: Sequence[str], limits: InputLimits) -> l
             raise _wrong(position, _WORDS["row"], value)
         missing = [name for name in names if name not in value]
         if missing:
-            shown = ", ".join(f"'{name}'" for name in missing[:_LONGEST_NAMES])
-            more = ", ..." if len(missing) > _LONGEST_NAMES else ""
+            shown = ", ".join(f"'{name}'" for name in missing[:_MOST_NAMES])
+            more = ", ..." if len(missing) > _MOST_NAMES else ""
             raise DataError(f"Input {position + 1:,} lacks {shown}{more}. Send null for a cell that is not known.")
         rows.append({name: _cell(value[name], position, name, limits) for name in names})
     return rows

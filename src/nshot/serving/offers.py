@@ -72,4 +72,4 @@ class OpenOffers:
                     )
                 else:
                     self._reloads[offer.name, "done"] += 1
-                    log.warning("%s: the version that lies there now answers", offer.name)
+                    log.warning("%s: the version that lies there now answers from here on", offer.name)

@@ -49,12 +49,9 @@ def of(error: Exception) -> JSONResponse:
         return response(504, str(error), code="deadline_exceeded")
     if isinstance(error, TooLongError):
         return response(400, str(error), param="messages", code="context_length_exceeded")
-    if isinstance(error, UsageProblem):
-        return response(400, str(error))
-    if isinstance(error, EnvironmentProblem):
-        return response(503, str(error))
     if isinstance(error, NshotError):
-        return response(500, str(error))
+        status = 400 if isinstance(error, UsageProblem) else 503 if isinstance(error, EnvironmentProblem) else 500
+        return response(status, str(error))
     log_without_texts(error)
     return response(500, _FAILED)
 

@@ -119,7 +119,9 @@ def contenders(
 
 
 def _are_made_for_each_other(method: Method, backbone: Backbone | None, modality: str) -> bool:
-    """Return whether a method can do anything with a backbone, and the backbone (or the method) with the data."""
+    """Return whether a method is usual for such data, and can do anything with the backbone, and that with the data."""
+    if method.default_for is not None and modality not in method.default_for:
+        return False
     if backbone is None:
         return modality in method.needs.modalities
     return modality in backbone.modalities and (method.needs.abilities or frozenset()) <= backbone.abilities

@@ -46,6 +46,7 @@ from nshot.core import (
     State,
     TakesIn,
     Task,
+    TaskKind,
     UnsupportedError,
     Writer,
 )
@@ -470,7 +471,8 @@ class Worker:
         learning_seconds = time.perf_counter() - learning
         context = self._context(request.seed, request.within)
         embeds = _embeds(method)
-        learnt_from = pool.examples if method.needs.pool else subset.examples
+        reads_pool = method.needs.pool or self._setting.task.kind is TaskKind.DETECT
+        learnt_from = pool.examples if reads_pool else subset.examples
         # Asked before the fit: what the fit itself computes is in its own time already.
         embedding_seconds = self._first_cost(backbone, embeds, learnt_from)
         # A trained network has features of its own, which no cache holds.

@@ -17,6 +17,10 @@ from nshot.core import OptionError, TrainingError
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
+PACKAGES = ("catboost", "lightgbm", "ngboost", "sklearn", "tabicl", "tabpfn", "xgboost")
+"""Whose classes may be named. A saved model names its class, and opening one from a stranger must not run just anything
+that happens to be installed."""
+
 
 @runtime_checkable
 class Estimates(Protocol):
@@ -44,6 +48,8 @@ def unavailable(name: str) -> str | None:
         return f"An estimator is named MODULE:CLASS, such as tabpfn:TabPFNClassifier. Got '{name}' instead."
     # Only the outermost package: to look further would already run it.
     package = module.partition(".")[0]
+    if package not in PACKAGES:
+        return f"The estimator '{name}' must come from one of the packages {', '.join(PACKAGES)}. Found: {package}."
     if importlib.util.find_spec(package) is None:
         return f"The estimator '{name}' needs the package {package}, which is not installed. Install it with pip."
     return None
@@ -106,9 +112,12 @@ def fitted(name: str, rows: Array, targets: Array, *, seed: int, threads: int) -
         threads: Given to it where it takes ``n_jobs``.
 
     Raises:
-        OptionError: There is no such class, or it has no ``fit`` and ``predict``.
+        OptionError: There is no such class, or it has no ``fit`` and ``predict``; the package is none of `PACKAGES`.
         TrainingError: It fails.
     """
+    reason = unavailable(name)
+    if reason is not None:
+        raise OptionError(reason)
     kind = _class(name)
     with _in_words(name, "the construction"):
         takes = inspect.signature(kind).parameters

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.config import JsonDict
 from starlette.responses import Response
 
 from nshot.serving import problems
@@ -22,14 +23,11 @@ from nshot.spec import Spec
 
 router = APIRouter(prefix="/v1/predict")
 
-_INPUT = {
-    "anyOf": [
-        {"type": "string"},
-        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
-        {"type": "array", "items": {"type": "number"}},
-    ]
-}
-_INPUTS = {"anyOf": [*_INPUT["anyOf"][:2], {"type": "array", "minItems": 1, "items": _INPUT}]}
+_TEXT: JsonDict = {"type": "string"}
+_ROW: JsonDict = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+_NUMBERS: JsonDict = {"type": "array", "items": {"type": "number"}}
+_LIST: JsonDict = {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, _ROW, _NUMBERS]}}
+_INPUTS: JsonDict = {"anyOf": [_TEXT, _ROW, _LIST]}
 
 
 class PredictRequest(Spec):
@@ -58,15 +56,16 @@ def _described(schema: dict[str, Any], about: str) -> dict[str, Any]:
     return {"description": about, "content": {"application/json": {"schema": schema}}}
 
 
-_REFUSALS = {
-    400: "It is not what the model reads.",
-    401: "A token is needed.",
-    404: "There is no such model.",
-    413: "The body is too large.",
-    415: "The body is of another type than JSON.",
-    429: "The queue is full; Retry-After tells when to come back.",
-    503: "The machine cannot answer.",
-    504: "There was no answer in time.",
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: _described(_ANSWER, "One prediction per input."),
+    400: _described(_ERROR, "It is not what the model reads."),
+    401: _described(_ERROR, "A token is needed."),
+    404: _described(_ERROR, "There is no such model."),
+    413: _described(_ERROR, "The body is too large."),
+    415: _described(_ERROR, "The body is of another type than JSON."),
+    429: _described(_ERROR, "The queue is full; Retry-After tells when to come back."),
+    503: _described(_ERROR, "The machine cannot answer."),
+    504: _described(_ERROR, "There was no answer in time."),
 }
 
 
@@ -74,8 +73,7 @@ _REFUSALS = {
 @router.post(
     "",
     response_model=None,
-    responses={200: _described(_ANSWER, "One prediction per input.")}
-    | {status: _described(_ERROR, about) for status, about in _REFUSALS.items()},
+    responses=_RESPONSES,
     openapi_extra={"requestBody": {"required": True} | _described(PredictRequest.model_json_schema(), "The inputs.")},
 )
 async def predict(request: Request) -> Response:
