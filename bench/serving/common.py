@@ -32,8 +32,10 @@ def texts(path: Path, wanted: int) -> list[str]:
 def training_rows(folder: Path, every: int = 8) -> Path:
     """Write every k-th row of the training data and return the file."""
     path = folder / "train.csv"
-    lines = (DATA / "train.csv").read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join([lines[0], *lines[1::every]]) + "\n", encoding="utf-8")
+    with (DATA / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows[1::every]])
     return path
 
 
@@ -113,13 +115,25 @@ def load() -> Iterator[subprocess.Popen[str]]:
 
 
 def measured(generator: subprocess.Popen[str], server: Server, asked: list[str], **order: Any) -> dict[str, Any]:
-    """Return the figures of one order to the load generator."""
+    """Return the figures of one order to the load generator, and the processor time of the server per request."""
     record = {"port": server.port, "path": server.path, "field": server.field, "texts": asked, **order}
     assert generator.stdin and generator.stdout
+    before = _cpu_seconds(server.process.pid)
     generator.stdin.write(json.dumps(record) + "\n")
     generator.stdin.flush()
     found: dict[str, Any] = json.loads(generator.stdout.readline())
-    return found
+    return {**found, "cpu_ms": 1000 * (_cpu_seconds(server.process.pid) - before) / found["requests"]}
+
+
+def _cpu_seconds(process: int) -> float:
+    """Return the processor time that a process has used: what others do on the machine hardly changes it."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(process: int) -> int:
+    """Return the memory of a process."""
+    return int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def busy() -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from endpoints import Slow, echo, serving
 from integration.calling import nshot, succeeded
+from nshot import api
 
 NSHOT = [sys.executable, "-m", "nshot.cli"]
 
@@ -160,8 +161,8 @@ def test_on_a_terminal_ctrl_c_stops_the_answer_and_the_session_goes_on():
 
 def test_a_served_model_answers_and_ctrl_c_ends_it_cleanly(shared_models, monkeypatch):
     monkeypatch.setenv("TEST_TOKEN", "a-token-of-some-length")
-    model = str(shared_models / "stories260K")
-    arguments = ["serve", model, "--port", "0", "--json", "--token-env", "TEST_TOKEN", "--name", "stories"]
+    model = f"stories={shared_models / 'stories260K'}"
+    arguments = ["serve", model, "--port", "0", "--json", "--token-env", "TEST_TOKEN"]
     with subprocess.Popen([*NSHOT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         shown = ""
         while not shown.rstrip().endswith("}"):
@@ -227,3 +228,47 @@ def test_without_the_packages_it_says_what_to_install(monkeypatch):
     assert (called.code, "pip install 'nshot[serve]'" in called.err) == (3, True)
     called = nshot("chat", "openai:m@http://127.0.0.1:1/v1", "--allow-remote", stdin="")
     assert (called.code, "pip install 'nshot[remote]'" in called.err) == (3, True)
+
+
+def test_several_models_are_served_and_a_signal_brings_in_the_next_version(tmp_path):
+    texts = [f"{word} number {i}" for i in range(12) for word in ("parcel", "refund")]
+    labels = [text.split()[0] for text in texts]
+    api.fit((texts, labels), method="tfidf_linear").save(tmp_path / "tickets")
+    api.fit((texts, labels), method="majority").save(tmp_path / "plain")
+    arguments = ["serve", str(tmp_path / "tickets"), f"usual={tmp_path / 'plain'}", "--port", "0", "--json"]
+    with subprocess.Popen([*NSHOT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        shown = ""
+        while not shown.rstrip().endswith("}"):
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            shown += line
+        found = json.loads(shown)
+        assert found["models"] == ["tickets", "usual"]
+
+        def label(model: str) -> str:
+            body = json.dumps({"model": model, "inputs": "parcel please"}).encode()
+            asked = urllib.request.Request(f"{found['address']}/predict", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(asked) as answer:
+                return json.load(answer)["predictions"][0]["label"]
+
+        assert label("tickets") == "parcel"
+        api.fit((texts, [name.upper() for name in labels]), method="tfidf_linear").save(tmp_path / "tickets")
+        (tmp_path / "plain" / "settings.json").write_text("damaged")
+        process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 20
+        while label("tickets") != "PARCEL":
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        before = label("usual")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        said = process.stderr.read()
+        assert before in {"parcel", "refund"}
+        assert "usual: the new version is refused, the one before goes on" in said
+        assert "Traceback" not in said
+
+
+def test_two_models_of_one_name_are_refused(tmp_path):
+    api.fit((["a", "b"] * 8, ["x", "y"] * 8), method="majority").save(tmp_path / "one")
+    called = nshot("serve", tmp_path / "one", tmp_path / "one")
+    assert (called.code, "Two models are called 'one'" in called.err) == (2, True)

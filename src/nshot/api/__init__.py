@@ -8,6 +8,7 @@ from nshot.api.exploring import Exploration, ExploreOptions, explore_data
 from nshot.api.exporting import Export, ExportOptions, export
 from nshot.api.fitting import FitOptions, fit, fit_dataset
 from nshot.api.model import Course, Model, load
+from nshot.api.pushing import PushOptions, Upload, prepare_push, push
 from nshot.api.reporting import Comparison, write_report
 from nshot.api.scoring import ScoreOptions, Scores, score
 from nshot.api.serving import ServeOptions, serve
@@ -27,9 +28,11 @@ __all__ = [
     "ExportOptions",
     "FitOptions",
     "Model",
+    "PushOptions",
     "ScoreOptions",
     "Scores",
     "ServeOptions",
+    "Upload",
     "chat",
     "check",
     "compare",
@@ -40,6 +43,8 @@ __all__ = [
     "fit_dataset",
     "load",
     "plan",
+    "prepare_push",
+    "push",
     "score",
     "serve",
     "write_report",

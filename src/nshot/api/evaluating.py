@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from nshot import bundle, metrics
+from nshot.api import against
 from nshot.api.gates import Gates
 from nshot.api.model import Model, load
 from nshot.api.options import part_of, resolved_options
@@ -56,6 +57,8 @@ class EvaluateOptions(Gates, RemoteOptions, ReadOptions):
     the model was selected by decides."""
     threads: int | None = Field(default=None, ge=1)
     """Processor threads; all cores unless given."""
+    against: Path | None = None
+    """Earlier labelled rows: says whether the model got worse from them to DATA, by how much, and on which labels."""
 
     @classmethod
     def called(cls) -> str:
@@ -112,7 +115,8 @@ def evaluate(
     watch.progress("opening the model", 0, 0)
     models = _opened(given, resolved)
     deciding = resolved.metric[0] if resolved.metric else _deciding(models[0].model)
-    resolved.require_sense(deciding, two_models=other is not None)
+    resolved.require_sense(deciding, two_models=other is not None or resolved.against is not None)
+    earlier = None if resolved.against is None else _earlier(models, resolved.against, resolved, watch)
     watch.progress("reading", 0, 0)
     rows = _read(models, data, resolved)
     watch.say(rows.source.recognised)
@@ -121,7 +125,15 @@ def evaluate(
         _judged(entrant, source, rows, wanted, Pace(watch))
         for entrant, source in zip(models, rows.sources, strict=True)
     ]
-    return _concluded(judged, rows, resolved, deciding)
+    return _concluded(judged, rows, resolved, deciding, earlier)
+
+
+def _earlier(models: Sequence[_Entrant], data: Path, options: EvaluateOptions, watch: Watch) -> Evaluation:
+    """Return the evaluation on earlier rows of the model that is judged."""
+    if len(models) > 1:
+        raise OptionError("--against shows how one model changed over time. Leave it out, or give one model.")
+    alike = options.model_copy(update={"against": None, "fail_under": (), "fail_if_worse": (), "strict": False})
+    return evaluate(models[0].model, data, options=alike, watch=watch)
 
 
 # --- what is given ----------------------------------------------------------------------------------------------------
@@ -160,8 +172,20 @@ def _opened(given: Sequence[Model | str | Path], options: EvaluateOptions) -> li
 
 
 def _deciding(model: Model) -> str:
-    """Return the metric that decides unless one is named: what the model's score is in, or what it selected by."""
-    return model.about.score.metric if model.about.score else model.task.metric
+    """Return the metric that decides unless one is named: what the model's score is in, or what it selected by.
+
+    Raises:
+        OptionError: That is somebody's own function. A saved model may come from anybody, and does not choose which
+            code runs here.
+    """
+    name = model.about.score.metric if model.about.score else model.task.metric
+    known = metrics.names(model.task.kind)
+    if name in known or name.partition(":")[0] == "recall_at_far":
+        return name
+    raise OptionError(
+        f"The model was selected by {name!r:.100}, which is no metric of nshot's. Name one: {', '.join(known)}; or, if "
+        "you trust the function, name that: --metric MODULE:FUNCTION."
+    )
 
 
 def _wanted(options: EvaluateOptions, task: Task, deciding: str) -> dict[Metric, bool]:
@@ -387,7 +411,9 @@ def _over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
 # --- the record -------------------------------------------------------------------------------------------------------
 
 
-def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions, deciding: str) -> Evaluation:
+def _concluded(
+    judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions, deciding: str, earlier: Evaluation | None
+) -> Evaluation:
     last = judged[-1]
     row_ids = np.arange(len(rows.targets))
 
@@ -429,6 +455,9 @@ def _concluded(judged: Sequence[_Judged], rows: _Rows, options: EvaluateOptions,
     }
     if len(judged) > 1:
         record |= difference_record(differences, metrics.get(deciding), deciding, names) | _right_alone(judged)
+    if earlier is not None:
+        differences, names = against.differences(scores[-1], earlier.record), [earlier.record["data"], source.name]
+        record["against"] = against.record(deciding, differences, record["models"][0], earlier.record)
     unit = "inputs" if rows.task.kind == TaskKind.GENERATE else "rows"
     on = f"{len(rows.targets):,} {unit} of {source.name}"
     failures = options.failures(deciding, scores[-1], differences, on, names)

@@ -68,7 +68,7 @@ class Export:
     """What `export` wrote.
 
     Attributes:
-        record: What ``nshot export --json`` prints.
+        record: What ``nshot export --json`` prints; ``found`` has a sentence for each thing that the check found.
     """
 
     record: dict[str, Any]
@@ -84,7 +84,8 @@ def export(
 ) -> Export:
     """Write a fitted model to a folder in which other programs find what they expect.
 
-    What was written is opened by transformers and has to answer like the model, or it is not put in place.
+    What was written is opened by another program than nshot and has to answer like the model, or it is not put in
+    place: a folder or a file of a model that writes by transformers, a graph of ONNX by onnxruntime.
 
     Args:
         model: A fitted model, or the folder of a saved one.
@@ -103,20 +104,38 @@ def export(
     name = model.method if isinstance(model, Model) else str(model)
     # Merged in the precision of the file, not in that of a faster computation.
     opened = model if isinstance(model, Model) else load(model, precision="fp32", threads=resolved.threads)
-    record: dict[str, Any] = {"schema": 1, "model": name, "method": opened.method, "to": resolved.to, "out": str(out)}
-    if resolved.to == "onnx":
-        return Export(_counted(record | export_onnx(opened, Path(out), resolved, watch)))
+    kinds = {"huggingface": _huggingface, "onnx": export_onnx, "gguf": _gguf}
+    found = kinds[resolved.to](opened, Path(out), resolved, watch)
+    size = sum(file["bytes"] for file in found["files"])
+    about = {"schema": 1, "model": name, "method": opened.method, "to": resolved.to, "out": str(out), "bytes": size}
+    return Export({**about, **found})
+
+
+def _huggingface(model: Model, out: Path, options: ExportOptions, watch: Watch) -> dict[str, Any]:
     watch.progress("writing", 0, 0)
-    asked = [Conversation.asking(question) for question, _ in pairs()[: bundle.READ_BACK]]
-    found = opened.export_folder(Path(out), merged=resolved.merged, examples=asked)
-    record |= {
-        "merged": resolved.merged,
+    found = model.export_folder(out, merged=options.merged, examples=_asked())
+    what = "An adapter of peft" if found.is_adapter else "A model of transformers"
+    return {
+        "merged": options.merged,
         "is_adapter": found.is_adapter,
         "files": [{"name": file, "bytes": size} for file, size in found.files.items()],
         "read_back": found.agreement.as_json(),
+        "found": [f"{what}. {found.agreement.by_transformers()}"],
     }
-    return Export(_counted(record))
 
 
-def _counted(record: dict[str, Any]) -> dict[str, Any]:
-    return {**record, "bytes": sum(file["bytes"] for file in record["files"])}
+def _gguf(model: Model, out: Path, options: ExportOptions, watch: Watch) -> dict[str, Any]:
+    watch.progress("writing", 0, 0)
+    found = model.export_gguf(out, kind=options.format, examples=_asked())
+    return {
+        "format": options.format,
+        "files": [{"name": file, "bytes": size} for file, size in found.files.items()],
+        "read_back": found.agreement.as_json(),
+        "largest_relative_difference": found.largest_relative_difference,
+        "same_tokens": found.same_tokens,
+        "found": list(found.sentences),
+    }
+
+
+def _asked() -> list[Conversation]:
+    return [Conversation.asking(question) for question, _ in pairs()[: bundle.READ_BACK]]

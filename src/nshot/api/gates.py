@@ -58,7 +58,7 @@ class Gates(Spec):
     B counts. Of metrics where lower is better, such as log_loss, the score must not be above X."""
     fail_if_worse: Limits = ()
     """With two models: exit with code 1 if B is shown to be worse than A by more than X (0: worse at all), which is
-    when the whole interval of their difference lies there."""
+    when the whole interval of their difference lies there. With --against: if the model is, on the later rows."""
     strict: bool = False
     """Ask the same of the whole interval: exit with code 1 unless the score is shown to be at least X
     (--fail-under), or B is shown not to be worse by more than X (--fail-if-worse)."""
@@ -74,7 +74,10 @@ class Gates(Spec):
             OptionError: No score can keep or break the limit, or there is nothing to compare with.
         """
         if self.fail_if_worse and not two_models:
-            raise OptionError("--fail-if-worse compares two models: nshot evaluate A B DATA --fail-if-worse X.")
+            raise OptionError(
+                "--fail-if-worse compares two models, or later rows with earlier ones: nshot evaluate A B DATA "
+                "--fail-if-worse X, or nshot evaluate MODEL LATER --against EARLIER --fail-if-worse X."
+            )
         if self.strict and not (self.fail_under or self.fail_if_worse):
             raise OptionError("--strict sharpens --fail-under or --fail-if-worse, and neither was given.")
         for limit in self.fail_under:

@@ -33,7 +33,7 @@ from nshot.core import (
 )
 
 if TYPE_CHECKING:
-    from nshot.bundle.exporting import Exported
+    from nshot.bundle.exporting import Exported, ExportedGguf
     from nshot.bundle.onnx_folder import Written as WrittenGraph
     from nshot.data.columns import RowColumn
 
@@ -182,11 +182,12 @@ class Model:
 
         Raises:
             DataError: One example was given instead of a list, or rows lack columns that the model reads.
+            ModelError: The model is damaged.
         """
         for kind, name in ((str, "text"), (Conversation, "conversation"), (bytes, "image"), (Mapping, "row")):
             if isinstance(examples, kind):
                 raise DataError(f"Expected a list of {name}s, found one {name}. Put it into a list: [{name}].")
-        return self._predictor.predict(self._as_examples(examples))
+        return bundle.answer(self._predictor, self._as_examples(examples), self.method)
 
     @property
     def row_columns(self) -> tuple[RowColumn, ...]:
@@ -351,6 +352,26 @@ class Model:
             predictor=self._predictor,
             about=self.about,
             merged=merged,
+            examples=examples,
+        )
+
+    def export_gguf(self, folder: Path, *, kind: str, examples: Sequence[Example]) -> ExportedGguf:
+        """Write the language model as one file of GGUF; see `nshot.api.export`.
+
+        Args:
+            folder: Where.
+            kind: Number format of the matrices.
+            examples: What to ask for the check.
+        """
+        from nshot.bundle.exporting import write_gguf_folder
+
+        return write_gguf_folder(
+            folder,
+            method=self.method,
+            task=self.task,
+            predictor=self._predictor,
+            about=self.about,
+            kind=kind,
             examples=examples,
         )
 

@@ -55,6 +55,7 @@ def export_onnx(model: Model, out: Path, options: ExportOptions, watch: Watch) -
             "files": [{"name": path.name, "bytes": path.stat().st_size} for path in sorted(writing.iterdir())],
             **_checked(model, writing, written.scale, examples, options, watch),
         }
+        record["found"] = sentences(record)
         card = graph_card(
             folder.name,
             model.method,
@@ -63,7 +64,7 @@ def export_onnx(model: Model, out: Path, options: ExportOptions, watch: Watch) -
             written.backbones,
             library="onnx",
             use=_USE,
-            found=sentences(record),
+            found=record["found"],
         )
         (writing / CARD).write_text(card, encoding="utf-8", errors="replace")
     return record

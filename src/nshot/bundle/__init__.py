@@ -14,6 +14,7 @@
 """
 
 from nshot.bundle.agreement import READ_BACK, Agreement
+from nshot.bundle.answering import answer
 from nshot.bundle.loading import Bundle, load, read_manifest
 from nshot.bundle.manifest import TRAINING, BundleInfo, ColumnRecord, Manifest, MeasuredScore
 from nshot.bundle.reference import FeatureSpread, Reference
@@ -31,6 +32,7 @@ __all__ = [
     "Manifest",
     "MeasuredScore",
     "Reference",
+    "answer",
     "check_round_trip",
     "load",
     "read_manifest",

@@ -57,6 +57,15 @@ class Agreement:
             "left_out": self.left_out,
         }
 
+    def by_transformers(self) -> str:
+        """Return in words how transformers, opening what was written for it, agrees."""
+        if not self.readers:
+            return f"It was not opened for a check: {self.left_out}."
+        return (
+            f"Opened by transformers: {self.same} of {self.examples} answers are the same word for word, and the "
+            f"log-probabilities of all differ by {self.largest_difference:.1g} nats a token at most."
+        )
+
     def sentence(self) -> str:
         """Return the agreement in words."""
         if not self.readers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,28 @@ _NAME = "transformers"
 _SHOWN = 200
 
 
+@dataclass(frozen=True)
+class GgufReading:
+    """A file of GGUF that transformers opens instead of a folder.
+
+    Attributes:
+        file: Its name.
+        tokenizer: The folder with the tokenizer that it was made of: what transformers makes of the one in the file
+            leaves out the blank behind a special token, which llama.cpp puts there.
+        most_difference: As `agreement.most_difference`: numbers in few bits give somewhat other probabilities.
+    """
+
+    file: str
+    tokenizer: Path
+    most_difference: float
+
+
 def compare(
-    folder: Path, writer: ModelWriter, examples: Sequence[Example], answers: Sequence[str]
+    folder: Path,
+    writer: ModelWriter,
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    gguf: GgufReading | None = None,
 ) -> tuple[int, float]:
     """Return how many answers are the same, and the largest difference of an answer's log-probability.
 
@@ -30,6 +51,7 @@ def compare(
         writer: The fitted model.
         examples: n examples.
         answers: The first words of its answers, written as `SHORT` says.
+        gguf: The file in the folder to open, where it is one of GGUF.
 
     Returns:
         The number of equal texts, and nats per token.
@@ -39,8 +61,8 @@ def compare(
     """
     import numpy as np
 
-    tokenizer, network = _opened(folder, writer)
-    most = most_difference(writer.model)
+    tokenizer, network = _opened(folder, writer, gguf)
+    most = most_difference(writer.model) if gguf is None else gguf.most_difference
     turns = [as_conversation(example, writer.before) for example in examples]
     expected = writer.model.likelihoods(examples, answers, before=writer.before)
     same, largest = 0, 0.0
@@ -64,7 +86,7 @@ def compare(
     return same, float(np.round(largest, 9))
 
 
-def _opened(folder: Path, writer: ModelWriter) -> tuple[Any, Any]:
+def _opened(folder: Path, writer: ModelWriter, gguf: GgufReading | None) -> tuple[Any, Any]:
     """Return tokenizer and network as transformers opens them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -74,8 +96,9 @@ def _opened(folder: Path, writer: ModelWriter) -> tuple[Any, Any]:
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     try:
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            network = AutoModelForCausalLM.from_pretrained(folder, dtype=kind)
+            named = {} if gguf is None else {"gguf_file": gguf.file}
+            tokenizer = AutoTokenizer.from_pretrained(folder if gguf is None else gguf.tokenizer)
+            network = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, **named)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, json.JSONDecodeError) as error:
         raise ModelError(f"{refusal(_NAME)} It cannot open it: {error}") from error
     return tokenizer, network.eval().to(device)

@@ -287,8 +287,8 @@ def _licensed(name: str, licence: str | None) -> str:
 
 
 def _plain(text: str, longest: int | None = _LONGEST) -> str:
-    """Return `text` on one line, cut, with every character escaped that Markdown or HTML would act on."""
-    line = " ".join(text.split())
+    """Return `text` on one line, cut, with every character escaped that Markdown, HTML or a terminal would act on."""
+    line = "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
     line = line if longest is None or len(line) <= longest else line[: longest - 1] + "…"
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|#~])", r"\\\1", line)

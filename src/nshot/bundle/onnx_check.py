@@ -154,8 +154,8 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     told.append(
         f"One text alone takes {speeds['export']['milliseconds']:.3g} ms, in nshot "
         f"{speeds['nshot']['milliseconds']:.3g} ms; many together {speeds['export']['texts_per_second']:,.0f} texts "
-        f"a second, in nshot {speeds['nshot']['texts_per_second']:,.0f} (both in float32 there, on "
-        f"{speeds['threads']} processor threads of the machine that exported it)."
+        f"a second, in nshot {speeds['nshot']['texts_per_second']:,.0f} (in float32; both on "
+        f"{_threads(speeds['threads'])} of the machine that exported it)."
     )
     return told
 

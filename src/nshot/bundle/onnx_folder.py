@@ -157,8 +157,6 @@ def _write_graph(path: Path, network: Any) -> None:
             )
             if program is None:
                 raise UnsupportedError("torch wrote no ONNX.")
-            # What torch says of the shapes in between contradicts ONNX's own inference, which quantising runs.
-            del program.model_proto.graph.value_info[:]
             program.save(str(path), external_data=False)
     except (torch.onnx.errors.OnnxExporterError, torch.onnx.OnnxExporterError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
@@ -174,8 +172,13 @@ def _quantise(path: Path) -> None:
     vectors, where 8 bits cost score and no time is won. Of the 8 bits 7 are used: processors without an instruction
     for such products would overflow with more, and the score measured here would not be the one there.
     """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    graph = onnx.load(path)
+    # What torch says of the shapes in between contradicts ONNX's own inference, which quantising runs.
+    del graph.graph.value_info[:]
+    onnx.save(graph, path)
     with _quiet():
         quantize_dynamic(
             path,

@@ -6,6 +6,7 @@ nshot itself computes texts without padding, by their lengths; a graph of ONNX h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +118,8 @@ class _Bert(nn.Module):
             hidden_from = functional.pad(hidden_from, (length, 0))
             prefix = network.prefix.per_layer(shape.hidden_size)
         states: Tensor = network.embeddings(input_ids, positions)
-        for number, layer in enumerate(network.encoder.layer):
+        layers: list[Any] = list(network.encoder.layer)
+        for number, layer in enumerate(layers):
             attention = layer.attention.self
             query, key, value = (
                 part(states).view(texts, tokens, attention.heads, -1).transpose(1, 2)

@@ -26,6 +26,8 @@ from nshot.training.writing import ModelWriter
 if TYPE_CHECKING:
     import numpy as np
 
+    from nshot.bundle.by_transformers import GgufReading
+
 _NO_MEMORY = "there is not enough memory for a second copy of the model"
 _SPARE = 1.5
 """A copy of a model takes so many times its file, for a moment."""
@@ -72,7 +74,12 @@ def verify(
 
 
 def by_transformers_too(
-    found: Agreement, folder: Path, writer: ModelWriter, examples: Sequence[Example], answers: Sequence[str]
+    found: Agreement,
+    folder: Path,
+    writer: ModelWriter,
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    gguf: GgufReading | None = None,
 ) -> Agreement:
     """Return the agreement with transformers, opening `folder` by itself, added to what was found.
 
@@ -82,6 +89,7 @@ def by_transformers_too(
         writer: What was written there.
         examples: n examples.
         answers: From `written`.
+        gguf: The file in the folder to open, where it is one of GGUF.
 
     Raises:
         ModelError: transformers answers otherwise.
@@ -89,7 +97,7 @@ def by_transformers_too(
     from nshot.bundle import by_transformers
 
     try:
-        return found.and_by("transformers", *by_transformers.compare(folder, writer, examples, answers))
+        return found.and_by("transformers", *by_transformers.compare(folder, writer, examples, answers, gguf))
     except (MemoryError, OutOfMemoryError):
         return replace(found, left_out=_NO_MEMORY)
 

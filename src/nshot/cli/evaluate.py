@@ -21,6 +21,7 @@ Examples:
   nshot evaluate tickets.nshot/model new.csv --fail-under 0.85 --json
   nshot evaluate tickets.nshot/model new.csv --fail-under accuracy=0.85,macro_f1=0.8 --strict
   nshot evaluate in_use/model retrained/model new.csv --fail-if-worse 0.01
+  nshot evaluate tickets.nshot/model october.csv --against may.csv
 
 Exit code 0: done, and what was asked to be enforced holds. 1: it does not hold. 2: the command or the data has to
 change. 3: a model cannot be opened."""

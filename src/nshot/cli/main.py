@@ -17,7 +17,8 @@ _COMMANDS = {
     "fit": "Adapt one model by one method.",
     "predict": "Answer new examples with a saved model.",
     "evaluate": "Score a saved model on labelled rows, or two against each other.",
-    "export": "Write a saved language model as other programs expect it.",
+    "export": "Write a saved model as other programs expect it: transformers, ONNX, GGUF.",
+    "push": "Upload a saved or exported model to the Hugging Face hub.",
     "score": "Score outputs from anywhere against references.",
     "chat": "Talk to a model that writes.",
     "serve": "Offer a model that writes over HTTP, by OpenAI's protocol.",
@@ -125,4 +126,6 @@ def run(arguments: list[str] | None = None) -> int:  # noqa: PLR0911 - one line 
 
 
 def _tell(message: str) -> None:
-    click.echo(click.style("nshot: ", fg="red", bold=True) + message, err=True)
+    # A message quotes labels, columns and files, which may hold what steers a terminal.
+    shown = "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in message)
+    click.echo(click.style("nshot: ", fg="red", bold=True) + shown, err=True)

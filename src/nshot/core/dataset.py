@@ -6,13 +6,26 @@ import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias, overload
+from typing import Any, Protocol, TypeAlias, overload, runtime_checkable
 
 Example: TypeAlias = Any
 """One input: a text, a row (`core.table.Row`, or a tuple of numbers), an image, a conversation, a history.
 
 An image is the `bytes` of its file (PNG, JPEG ...) or a uint8 array of shape (height, width) or (height, width, 3).
 """
+
+
+_AT_ONCE = 4096
+
+
+@runtime_checkable
+class Gathers(Protocol):
+    """A sequence that hands out many of its items faster than one by one, such as a table in memory."""
+
+    def __getitem__(self, index: int) -> Any: ...
+
+    def take(self, positions: Iterable[int]) -> Sequence[Any]:
+        """Return the items at these positions, in that order."""
 
 
 class Selection(Sequence[Any]):
@@ -51,8 +64,13 @@ class Selection(Sequence[Any]):
         return self._source[self._positions[index]]
 
     def __iter__(self) -> Iterator[Any]:
-        source = self._source
-        return (source[i] for i in self._positions)
+        source, positions = self._source, self._positions
+        # An array has a `take` too, which means something else.
+        if not (isinstance(source, Sequence) and isinstance(source, Gathers)):
+            yield from (source[i] for i in positions)
+            return
+        for start in range(0, len(positions), _AT_ONCE):
+            yield from source.take(positions[start : start + _AT_ONCE])
 
 
 @dataclass(frozen=True, eq=False)

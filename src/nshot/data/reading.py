@@ -163,7 +163,7 @@ def read(
     rows = table.rows
     if not rows:
         header = f" Its header: {listed(columns)}." if columns else ""
-        raise DataError(f"{name} has no rows.{header} Expected a row per example, with a text and a label.")
+        raise DataError(f"{name} has no rows.{header} Expected a row per example.")
     if like is not None:
         return _read_like(like, opened, table, options)
 
@@ -975,6 +975,8 @@ def _number_facts(name: str, column: pa.ChunkedArray) -> recognition.ColumnFacts
 
     some = [value for value in tables.as_strings(column.slice(0, _LOOKED_AT).combine_chunks()).to_pylist() if value]
     filled = pc.sum(pc.is_finite(column)).as_py() or 0
+    sample = column.slice(0, _SAMPLE_ROWS)
+    finite = sample.filter(pc.is_finite(sample))
     return recognition.ColumnFacts(
         name=name,
         filled=filled,
@@ -982,6 +984,7 @@ def _number_facts(name: str, column: pa.ChunkedArray) -> recognition.ColumnFacts
         mean_characters=sum(map(len, some)) / max(1, len(some)),
         mean_words=1.0,
         numeric=True,
+        is_fractional=pc.any(pc.not_equal(finite, pc.floor(finite))).as_py() is True,
     )
 
 
@@ -1015,6 +1018,7 @@ def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) 
         return recognition.ColumnFacts(name, 0, 0, 0.0, 0.0, numeric=False)
     ends = [last_role(value) for value in some[:_LOOKED_AT]]
     lists = [end for end in ends if end is not None]
+    numeric = all(recognition.is_number(value) for value in some)
     is_called_messages = recognition.is_named(name, ("messages", "conversations")) and some[0].startswith("[")
     return recognition.ColumnFacts(
         name=name,
@@ -1022,13 +1026,14 @@ def _cell_facts(name: str, column: pa.ChunkedArray, *, is_nested: bool = False) 
         distinct=round(len(seen) * filled / counted) if len(seen) >= _MOST_DISTINCT else len(seen),
         mean_characters=characters / filled,
         mean_words=sum(len(value.split()) for value in some) / len(some),
-        numeric=all(recognition.is_number(value) for value in some),
+        numeric=numeric,
         is_truth=all(value.casefold() in recognition.TRUTHS for value in some),
         # A row that is none should be named, and not decide what the others are.
         is_messages=2 * len(lists) >= len(ends) or is_called_messages,
         is_answered=2 * lists.count(ASSISTANT) >= max(1, len(lists)),
         is_nested=is_nested,
         is_json=all(value[0] in "[{" for value in some[:_LOOKED_AT]),
+        is_fractional=numeric and not all(recognition.WHOLE_NUMBER.fullmatch(value) for value in some),
     )
 
 

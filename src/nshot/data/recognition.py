@@ -96,6 +96,8 @@ TRUTH_NAMES = (
 _LONGEST_LABEL = 100
 _TIE = 0.75
 _SURELY_WORDS = 6.0
+_FEW_KINDS = 0.05
+"""Where fewer of the filled cells differ, a table's column of words holds categories, however long they are."""
 # An empty column with the right name is better than none: the message can then say that it is empty.
 _EMPTY_SCORE = 1.0
 
@@ -116,6 +118,7 @@ class ColumnFacts:
         is_answered: Whether most of these end with an answer of the assistant's.
         is_nested: Whether the file has lists or objects in it, not only texts.
         is_json: Whether the first twenty begin like lists or objects of JSON.
+        is_fractional: Whether some of the first thousand are numbers that are not whole.
     """
 
     name: str
@@ -129,6 +132,7 @@ class ColumnFacts:
     is_answered: bool = False
     is_nested: bool = False
     is_json: bool = False
+    is_fractional: bool = False
 
 
 @lru_cache(maxsize=1 << 15)
@@ -164,7 +168,7 @@ def text_score(column: ColumnFacts, rows: int) -> float:
     varied = column.distinct / column.filled
     wordy = min(column.mean_words, 12.0) / 12.0
     # One word a cell, few kinds of them: a category whatever its name.
-    named *= 0.3 if varied < 0.05 and column.mean_words < 3 else 1.0
+    named *= 0.3 if varied < _FEW_KINDS and column.mean_words < 3 else 1.0
     return named + varied + 1.5 * wordy + 0.5 * (column.filled / rows) - 1.0 - unlike
 
 
@@ -183,6 +187,8 @@ def label_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
     few = 1.0 if 2 <= column.distinct <= max(20, column.filled // 20) else 0.0
     if named < 3.0 and (repeated < 0.5 or not few):
         return -1.0
+    if named == 0.0 and column.is_fractional:
+        return -1.0  # a measurement of which few values occur: no classes, and nothing says that it is to be predicted
     return named + repeated + few + (0.5 if last else 0.0) - unlike
 
 
@@ -239,6 +245,8 @@ def answer_score(column: ColumnFacts, rows: int, *, last: bool) -> float:
 
 def is_surely_text(column: ColumnFacts) -> bool:
     """Return whether a column that looks most like texts is them in a table with many other columns."""
+    if column.distinct < _FEW_KINDS * column.filled:
+        return False
     return _name_score(column.name, TEXT_NAMES) >= 2.5 or column.mean_words >= _SURELY_WORDS
 
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 from nshot.core import DataError, closest, listed, shortened
 from nshot.data import arrays, images
 from nshot.data import encoding as encodings
+from nshot.data.formulas import as_meant, as_they_were
 from nshot.data.options import ReadOptions
 from nshot.data.recognition import is_number, is_usual_name
 
@@ -168,7 +169,7 @@ def as_strings(column: Column) -> pa.Array:
 
 
 def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None, *, is_test: bool) -> Opened:
-    wanted = "a table with a text column and a label column"
+    wanted = "a table with a row per example"
     with _access(path):
         if path.is_dir():
             found = images.in_folder(path)
@@ -423,7 +424,7 @@ def _open_csv(text: _TextFile, options: ReadOptions, suffix: str, expected: Sequ
     names = _header([""] * len(records[0]), text.name) if headless else records[0]
     if expected is not None and not table and not _names_columns(names, expected):
         return _open_lines(text)
-    columns = _header(names, text.name)
+    columns = _header([as_meant(name) for name in names], text.name)
     if not headless and len(records) > 1 and _is_data(records):
         raise DataError(
             f"The first row of {text.name} looks like data, not like column names: "
@@ -498,7 +499,7 @@ def _csv_batches(
                     for start in range(skip, large.num_rows, rows):
                         batch = large.slice(start, rows)
                         given += batch.num_rows
-                        yield dict(zip(columns, batch.columns, strict=True))
+                        yield dict(zip(columns, map(as_they_were, batch.columns), strict=True))
             return
         except pa.ArrowInvalid as error:
             if "straddling object" in str(error) and text.can_reopen and block < _LARGEST_CSV_BLOCK:
@@ -791,7 +792,9 @@ def _open_pair(texts: Sequence[Any], labels: Sequence[Any]) -> Opened:
 
 def _open_folder(folder: Path, options: ReadOptions) -> Opened:
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    expected = "Expected one folder per label with a text file per example (LABEL/*.txt), or name a file."
+    expected = (
+        "Expected images, or one folder per label with a text file per example (LABEL/*.txt); or name a file: a table."
+    )
     if not classes:
         files = sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in _KNOWN_SUFFIXES)
         found = f" Found the files: {', '.join(files[:6])}." if files else " Found no folders."

@@ -145,8 +145,10 @@ def _canonical(values: Sequence[str]) -> dict[str, str | None]:
 def _classes(targets: Sequence[str], options: ReadOptions, name: str, column: str) -> Task:
     labels = tuple(sorted(set(targets)))
     if len(labels) == 1:
+        all_of_them = f"All {len(targets):,} labelled rows" if len(targets) > 1 else "The only labelled row"
+        have = "have" if len(targets) > 1 else "has"
         raise DataError(
-            f"All {len(targets):,} labelled rows of {name} have the label '{labels[0]}' (column '{column}'). "
+            f"{all_of_them} of {name} {have} the label '{labels[0]}' (column '{column}'). "
             "Expected two labels or more. Another column is named by --label."
         )
     descriptions = _descriptions(options.labels, labels, name) if options.labels else {}

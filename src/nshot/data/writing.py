@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
 
 from nshot.core import OptionError, OutputError
+from nshot.data.formulas import as_text
 
 if TYPE_CHECKING:
     from nshot.data.reading import InputBatch, InputStream
@@ -39,8 +40,8 @@ def unfinished(out: Path) -> Path:
 def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = False) -> Iterator[PredictionWriter]:
     """Open a writer; on leaving without an error the file takes its place, on an error nothing is left.
 
-    Cells are written as they came: nshot does not defuse cells that a spreadsheet would take for formulas. An answer
-    whose name the input already has as a column gets a number, such as ``prediction_2``.
+    In csv and tsv, cells that a spreadsheet would take for formulas become text, see `nshot.data.formulas`; others are
+    written as they came. An answer whose name the input already has as a column gets a number: ``prediction_2``.
 
     Args:
         out: csv, tsv, jsonl or parquet by its ending; None or ``-``: standard output, as jsonl for jsonl and json
@@ -134,6 +135,11 @@ def _plain(value: Any) -> Any:
     return float(f"{value:.{_DIGITS}g}") if abs(value) < _SMALL else round(value, _DIGITS)
 
 
+def _written(value: Any) -> Any:
+    """Return a cell of csv that no spreadsheet takes for a formula."""
+    return as_text(value) if isinstance(value, str) else value
+
+
 def _values(column: Any) -> list[Any]:
     """Return the values of an Arrow array or a list."""
     return column if isinstance(column, list) else list(column.to_pylist())
@@ -151,10 +157,10 @@ class _CsvRows:
 
         if self._names is None:
             self._names = tuple(batch.columns)
-            self._writer.writerow([*self._names, *_named(answers, self._names)])
+            self._writer.writerow([as_text(name) for name in (*self._names, *_named(answers, self._names))])
         # Keys that jsonl rows have only later find no place in a header that is already written.
-        columns = [[cell(value) for value in _values(batch.columns[name])] for name in self._names]
-        given = [[_plain(value) for value in values] for values in answers.values()]
+        columns = [[_written(cell(value)) for value in _values(batch.columns[name])] for name in self._names]
+        given = [[_written(_plain(value)) for value in values] for values in answers.values()]
         self._writer.writerows(zip(*columns, *given, strict=True))
 
 

@@ -80,10 +80,11 @@ def _at_a_usual_rate(found: Detection) -> list[str]:
     if not known:
         return []
     told = min(known, key=lambda point: abs((point.false_alarm_rate or 0.0) - _TOLD))
+    alarms = told.alarms_per_1000_rows
     return [
         f"Where {rate(told.false_alarm_rate)} of the normal rows may raise a false alarm, it finds "
         f"{_with_ends(told.recall, told.interval)} of the anomalies; with {rate(found.anomaly_share)} anomalies that is "
-        f"{wording.score(told.alarms_per_1000_rows, 1)} alarms among 1,000 rows, of which "
+        f"{wording.score(alarms, int((alarms or 0) < 10))} alarms among 1,000 rows, of which "
         f"{wording.percent(told.precision)} are right."
     ]
 

@@ -88,6 +88,7 @@ def warnings(record: Mapping[str, Any]) -> list[str]:
 def sentences(record: Mapping[str, Any]) -> list[str]:
     """Return what follows: which model is better, whether each keeps its promise, what is not covered."""
     found = [comparison(record)] if "difference" in record else []
+    found += later(record) if "against" in record else []
     for model in record["models"]:
         found += [words for words in (promise(model, several=len(record["models"]) > 1), absent(model)) if words]
         whose = f"{model['name']}: " if len(record["models"]) > 1 else ""
@@ -125,6 +126,39 @@ def comparison(record: Mapping[str, Any]) -> str:
         "rows",
         right,
     )
+
+
+def later(record: Mapping[str, Any]) -> list[str]:
+    """Return whether the model changed since the earlier rows, by how much, and on which labels."""
+    before, name = record["against"], record["metric"]
+    change, then, now = before["difference"].get(name), before["metrics"].get(name), record["metrics"].get(name)
+    if change is None:
+        return []
+    scale = _scale(record, name)
+    places = _places(change["interval"]) if scale is None else wording.significant(scale)
+    ending = {
+        "worse": "the model got worse",
+        "better": "the model does better",
+        None: "no change is shown, as far as these rows can tell",
+    }[before["changed"]]
+    told = [
+        f"On the {wording.plural(before['n'], 'row')} of {before['data']} it has {wording.named_metric(name)} "
+        f"{_with_interval(then, places)}, on these {_with_interval(now, places)} ({_signed(change, scale)}): {ending}."
+    ]
+    if before["trained_on"]:
+        told.append(f"It was fitted on the rows of {before['data']}, so that its score there says too much.")
+    for words, labels in (
+        ("fell", [one for one in before["labels"] if one["difference"]["mean"] < 0]),
+        ("rose", [one for one in before["labels"] if one["difference"]["mean"] > 0]),
+    ):
+        named = [
+            f"'{one['label']}' ({wording.score(one['earlier']['score'])} to {wording.score(one['later']['score'])}, "
+            f"{_signed(one['difference'])})"
+            for one in labels
+        ]
+        if named:
+            told.append(f"The recall {words} of {wording.listed(named, _MOST_LABELS)}.")
+    return told
 
 
 def promise(model: Mapping[str, Any], *, several: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -130,12 +131,17 @@ def facts(record: Mapping[str, Any]) -> list[str]:
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
     """Return what was found, in sentences."""
-    found = [record["reason"]]
+    found = [_called(record, record["reason"])]
     if record["n_groups"]:
         found.append(f"Found by {algorithm(record['algorithm'])}.")
     if record["in_no_group"]:
-        found.append(f"{wording.plural(record['in_no_group'], 'row')} belong to no group.")
-    return [*found, outliers(record), duplicates(record), *record["notes"]]
+        found.append(_called(record, f"{wording.plural(record['in_no_group'], 'row belongs', 'rows belong')} to no group."))
+    return [*found, _called(record, outliers(record)), _called(record, duplicates(record)), *record["notes"]]
+
+
+def _called(record: Mapping[str, Any], words: str) -> str:
+    """Return a sentence about rows with the name that these have: texts, images."""
+    return re.sub(r"\brow(s?)\b", rf"{noun(record)}\1", words)
 
 
 def outliers(record: Mapping[str, Any]) -> str:
@@ -214,7 +220,7 @@ def _map(record: Mapping[str, Any], points: Sequence[Point], pictures: Mapping[i
     """Return the map: near each other what is alike."""
     if len(points) < 3:
         return None
-    drawing = Drawing(_WIDTH, _HEIGHT, "chart map", f"Map of {wording.plural(len(points), 'row')}, coloured by group")
+    drawing = Drawing(_WIDTH, _HEIGHT, "chart map", f"Map of {wording.plural(len(points), noun(record))}, coloured by group")
     across, up = Scale(0, 1, _EDGE, _WIDTH - _EDGE), Scale(0, 1, _HEIGHT - _EDGE, _EDGE)
     for group in range(record["n_groups"] + 1):
         own = [point for point in points if point.group == group]
@@ -256,7 +262,8 @@ def show(record: Mapping[str, Any], console: Console, *, texts: bool = True) -> 
         for typical in group["typical"][:_TYPICAL_SAID] if texts and record["modality"] == "text" else ():
             cell.append("\n")
             cell.append_text(text(printable(typical["example"], _LONGEST_TYPICAL), console, "dim"))
-        table.add_row(str(group["group"]), wording.plural(group["size"], "row"), f"{group['share']:.0%}", cell)
+        size = wording.plural(group["size"], noun(record))
+        table.add_row(str(group["group"]), size, f"{100 * group['share']:.0f} %", cell)
     console.print(table)
     console.print()
     for words in sentences(record):
@@ -265,5 +272,5 @@ def show(record: Mapping[str, Any], console: Console, *, texts: bool = True) -> 
     for words in to_label(record):
         say(console, words, one_line=words.startswith("Then:"))
     if "model" in record["files"]:
-        say(console, f"Groups of new rows: nshot predict {record['files']['model']} NEW", one_line=True)
+        say(console, f"Groups of new {noun(record)}s: nshot predict {record['files']['model']} NEW", one_line=True)
     say(console, f"Report: {record['files']['report']}", one_line=True)

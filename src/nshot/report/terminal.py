@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from nshot.core import TaskKind
-from nshot.report import compression, costs, generated, new_labels, wording
+from nshot.report import anomalies, compression, costs, generated, new_labels, wording
 from nshot.report.record import Curve, Entry, Record, Scored, printable, read
 
 _MOST_ROWS = 16
@@ -38,7 +38,7 @@ def render(record: Mapping[str, Any], console: Console, *, texts: bool = True) -
         console: Where to print; its width, colours and encoding are respected.
         texts: Whether texts of the data may be shown.
     """
-    if record.get("verdict", {}).get("task") == TaskKind.COMPRESS:
+    if (record.get("verdict") or {}).get("task") == TaskKind.COMPRESS:
         compression.terminal(record, console)
         return
     page = _Page(read(record), console)
@@ -120,6 +120,7 @@ class _Page:
         self.said("Why", [self.text(words) for words in why])
         ahead = [*wording.next_sentences(record), *filter(None, [wording.resolution(record)])]
         self.said("Next", [self.text(words) for words in ahead])
+        self.said("Alarms", [self.text(words) for words in anomalies.sentences(record)])
         self.console.print()
 
     def said(self, key: str, paragraphs: Sequence[Text]) -> None:

@@ -251,8 +251,12 @@ def money(value: float | None) -> str:
 
 
 def money_interval(ends: tuple[float, float] | None) -> str:
-    """Return both ends of an amount of money: ``[759, 1,274]``."""
-    return "" if ends is None else f"[{money(ends[0])}, {money(ends[1])}]"
+    """Return both ends of an amount of money, none with digits that the other hides: ``[759, 1,274]``, ``[72, 389]``."""
+    if ends is None:
+        return ""
+    if max(map(abs, ends)) >= 100:
+        return f"[{count(ends[0])}, {count(ends[1])}]"
+    return f"[{money(ends[0])}, {money(ends[1])}]"
 
 
 def rate(value: float | None) -> str:

@@ -62,15 +62,16 @@ class Counters:
         self.seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(_SECONDS))
         self.batch: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(_EXAMPLES))
 
-    def text(self, waiting: Mapping[str, int]) -> str:
+    def text(self, waiting: Mapping[str, int], drift: Mapping[str, Mapping[str, float]]) -> str:
         """Return all of it.
 
         Args:
             waiting: How many examples wait or are computed, by model.
+            drift: By model, what tells whether inputs and answers still look like those of the training.
         """
-        return "\n".join(self._lines(waiting)) + "\n"
+        return "\n".join(self._lines(waiting, drift)) + "\n"
 
-    def _lines(self, waiting: Mapping[str, int]) -> Iterator[str]:
+    def _lines(self, waiting: Mapping[str, int], drift: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         of = ("model",)
         yield from _plain("requests_total", "counter", "Requests.", ("path", "status"), self.requests.items())
         yield from _plain("rejected_total", "counter", "Turned away.", ("model", "reason"), self.rejected.items())
@@ -78,12 +79,15 @@ class Counters:
         yield from _plain("reloads_total", "counter", "Later versions.", ("model", "result"), self.reloads.items())
         gauge = (((name,), count) for name, count in waiting.items())
         yield from _plain("waiting_examples", "gauge", "Examples that wait or are computed.", of, gauge)
+        for figure in sorted({figure for figures in drift.values() for figure in figures}):
+            found = (((name,), figures[figure]) for name, figures in drift.items() if figure in figures)
+            yield from _plain(figure, "gauge", "Of the last answers; see docs/watching.md.", of, found)
         yield from _histograms("request_seconds", "From a request to its answer.", self.seconds)
         yield from _histograms("batch_examples", "Examples computed together.", self.batch)
 
 
 def _plain(
-    name: str, kind: str, about: str, names: Sequence[str], counts: Iterable[tuple[Labels, int]]
+    name: str, kind: str, about: str, names: Sequence[str], counts: Iterable[tuple[Labels, float]]
 ) -> Iterator[str]:
     yield from _head(name, kind, about)
     for values, count in counts:

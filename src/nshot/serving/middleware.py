@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nshot.core import is_loopback
 from nshot.serving import problems
+from nshot.serving.log import log_without_texts
 
 _PAGE = frozenset({"/", "/page.js", "/page.css"})
 _OPEN_PATHS = _PAGE | {"/health", "/ready"}
@@ -72,7 +73,7 @@ class AccessMiddleware:
         except ClientDisconnect:
             return
         except Exception as error:  # answered already; the server's own log would hold its message
-            problems.log_without_texts(error)
+            log_without_texts(error)
 
     def _refused(self, path: str, headers: Headers) -> ASGIApp | None:
         """Return the answer to what may not pass, or None."""

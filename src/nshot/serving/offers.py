@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nshot.core import NshotError
+from nshot.serving.log import log
 
 if TYPE_CHECKING:
     from nshot.serving.predicting import ServedPredictor
     from nshot.serving.served import Served
-
-log = logging.getLogger("nshot.serving")
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class OpenOffers:
                     self.models[offer.name] = offer.open()
                 except (NshotError, OSError) as error:
                     self._reloads[offer.name, "refused"] += 1
-                    log.error(
-                        "%s: the version that answers goes on; the one that lies there now: %s", offer.name, error
-                    )
+                    log.error("%s: the new version is refused, the one before goes on: %s", offer.name, error)
                 else:
                     self._reloads[offer.name, "done"] += 1
-                    log.warning("%s: the version that lies there now answers from here on", offer.name)
+                    log.warning("%s: the new version answers from here on", offer.name)

@@ -11,6 +11,7 @@ from typing import Any
 from nshot import bundle
 from nshot.core import Backbone, BackboneRef, Example, ModelError, Task, Writer
 from nshot.data.columns import RowColumn
+from nshot.serving.drift import Drift
 from nshot.serving.inputs import examples_of
 from nshot.serving.limits import InputLimits
 from nshot.serving.served import Served, served
@@ -28,12 +29,14 @@ class ServedPredictor:
         name: What requests call it.
         opened: The saved model.
         base: Which pre-trained model it computes with; models of one base compute one after the other.
+        drift: Holds what it is asked and answers against its training; None where the saved model has no figures of it.
         created: When it was loaded, in seconds since 1970.
     """
 
     name: str
     opened: bundle.Bundle
     base: str
+    drift: Drift | None = None
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -125,17 +128,18 @@ def open_saved(name: str, folder: Path, backbones: SharedBackbones) -> Served | 
     Raises:
         ModelError: It is no saved model, or not whole.
     """
-    asked: list[BackboneRef] = []
+    asked: list[Backbone] = []
 
     def opened(ref: BackboneRef) -> Backbone:
-        asked.append(ref)
-        return backbones.opened(ref)
+        asked.append(backbones.opened(ref))
+        return asked[-1]
 
     found = bundle.load(folder, opened)
     if isinstance(found.predictor, Writer):
         return served(name, found.predictor)
-    base = asked[0].sha256 or asked[0].id if asked else f"without a base: {name}"
-    offered = ServedPredictor(name, found, base)
+    base = asked[0].ref.sha256 or asked[0].ref.id if asked else f"without a base: {name}"
+    reference = found.manifest.reference
+    offered = ServedPredictor(name, found, base, None if reference is None else Drift(reference, asked))
     offered.warm_up()
     return offered
 

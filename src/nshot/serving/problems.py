@@ -1,9 +1,7 @@
-"""Errors in the form of OpenAI's protocol; what a request holds is never in the log."""
+"""Errors in the form of OpenAI's protocol; messages are for whoever asked."""
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +13,10 @@ from starlette.exceptions import HTTPException
 
 from nshot.core import EnvironmentProblem, NshotError, UsageProblem
 from nshot.serving.batching import DeadlineError
+from nshot.serving.log import log_without_texts
 from nshot.serving.queue import FullError
 from nshot.serving.served import TooLongError
 
-log = logging.getLogger("nshot.serving")
 _FAILED = "The server failed; its log says where."
 _REQUEST, _SERVER, _BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 
@@ -66,12 +64,6 @@ def of_body(error: RequestValidationError | ValidationError) -> JSONResponse:
         return response(400, "The body is not JSON.", code="invalid_json")
     said = first["msg"].removeprefix("Value error, ")
     return response(400, f"{place}: {said}." if place else f"{said}.", param=place or None)
-
-
-def log_without_texts(error: BaseException) -> None:
-    """Log where an error was raised; its message may hold what a request held."""
-    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.error("%s at %s", type(error).__name__, " < ".join(reversed(places[-5:])))
 
 
 def handle(app: FastAPI) -> None:

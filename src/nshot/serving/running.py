@@ -98,7 +98,11 @@ def require_possible(host: str, token: str | None) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        listener = socket.create_server(address[:2], family=family)
+        # Connections inherit it. asyncio sets it only on sockets that it made itself; without it the body of an answer
+        # waits some 40 ms for the other side to confirm the headers.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise EnvironmentProblem(
             f"Cannot listen at {host}, port {port}: {error.strerror}. Name another port, --port N (0 for any that is "

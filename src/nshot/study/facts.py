@@ -16,6 +16,7 @@ from nshot import metrics
 from nshot.core import Dataset, TaskKind
 from nshot.data.reading import Source
 from nshot.data.showing import shown, thumbnail
+from nshot.study.counting import unit
 from nshot.study.files import StudyFolder
 from nshot.study.study import Result, Study
 
@@ -180,9 +181,10 @@ def _protocol(study: Study, *, has_groups: bool) -> str:
             f"{design.repeats} {draws} of the training rows."
         )
     which = "every row is" if design.n_test == of_all else f"{design.n_test:,} of the {of_all:,} rows are"
+    seen = unit(study.task).many if study.task.kind is TaskKind.DETECT else "others"
     return (
         f"{design.repeats} {rounds} of {design.folds}-fold cross-validation, {grouped}: {which} tested once a round, "
-        f"by a model that has seen up to {design.n_train:,} others."
+        f"by a model that has seen up to {design.n_train:,} {seen}."
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nshot.core import BackboneRef, Example, Generates, State, Trains
+from nshot.core import BackboneRef, Example, Generates, Selection, State, Trains
 
 _ALONE_SECONDS = 0.1
 _FEWEST_ALONE, _MOST_ALONE = 3, 100
@@ -68,16 +68,17 @@ def speed(
     Returns:
         None without examples.
     """
-    if not examples:
+    if not len(examples):
         return None
-    predict(_spread(examples, 1))
-    alone = _alone(predict, examples, now)
+    looked_at = _looked_at(examples, _LARGEST_BATCH)
+    predict(_spread(looked_at, 1))
+    alone = _alone(predict, looked_at, now)
     median = statistics.median(alone)
     percentile = statistics.quantiles(alone, n=20, method="inclusive")[-1] if len(alone) >= _FOR_A_PERCENTILE else None
     per_second = {len(examples): len(examples) / max(all_at_once, _SHORTEST), 1: 1 / median}
     if median <= _SLOW_SECONDS:
-        predict(_spread(examples, min(_SMALLEST_BATCH, len(examples))))
-        per_second |= _together(predict, examples, 1 / median, now)
+        predict(_spread(looked_at, min(_SMALLEST_BATCH, len(looked_at))))
+        per_second |= _together(predict, looked_at, 1 / median, now)
     most = max(per_second.values())
     return Speed(
         milliseconds_alone=1000 * median,
@@ -126,14 +127,23 @@ def _timed(predict: Callable[[Sequence[Example]], Any], examples: Sequence[Examp
     return max(now() - started, _SHORTEST)
 
 
-def _spread(examples: Sequence[Example], wanted: int) -> list[Example]:
-    """Return examples of all lengths in the proportions in which they occur, in their order.
+def _looked_at(examples: Sequence[Example], most: int) -> list[Example]:
+    """Return at most so many examples, evenly spaced, the shortest first."""
+    step = max(1, -(-len(examples) // most))
+    return sorted(Selection(examples, range(0, len(examples), step)), key=_length)
 
-    A small batch that happens to have short texts would look fast.
+
+def _length(example: Example) -> int:
+    return len(example) if isinstance(example, bytes) else len(str(example))
+
+
+def _spread(by_length: Sequence[Example], wanted: int) -> list[Example]:
+    """Return examples of all lengths in the proportions in which they occur, in no order of length.
+
+    A small batch that happens to have short texts would look fast, and one in order of length faster than it is.
     """
-    by_length = sorted(range(len(examples)), key=lambda row: len(str(examples[row])))
     taken = [by_length[(2 * i + 1) * len(by_length) // (2 * wanted)] for i in range(wanted)]
-    return [examples[row] for row in sorted(taken)]
+    return random.Random(0).sample(taken, wanted)
 
 
 def tokens_per_example(backbone: object, examples: Sequence[Example]) -> float | None:
@@ -142,13 +152,11 @@ def tokens_per_example(backbone: object, examples: Sequence[Example]) -> float |
     Counted on 256 examples of all lengths. An example longer than the backbone's longest input counts as that: the
     rest of it is not read.
     """
-    if not examples:
+    if not len(examples) or not isinstance(backbone, Generates | Trains):
         return None
-    counted = _spread(examples, min(_COUNTED_EXAMPLES, len(examples)))
+    counted = _looked_at(examples, _COUNTED_EXAMPLES)
     if isinstance(backbone, Generates):
         return sum(backbone.prompt_tokens(counted)) / len(counted)
-    if not isinstance(backbone, Trains):
-        return None
     prepared = backbone.tokenize(counted)
     return sum(len(item) for item in prepared) / len(prepared)
 
@@ -165,7 +173,9 @@ def shipped_bytes(state: State, backbones: Iterable[BackboneRef]) -> int:
         ModelError: The files of a backbone are gone.
     """
     from nshot.backbones.locate import locate
+    from nshot.backbones.pixels import ID as PIXELS
 
-    # What a backbone learnt stands in the state, with its reference.
-    files = {path for ref in backbones if ref.learnt is None for path in locate(ref).files()}
+    # What a backbone learnt stands in the state, with its reference; pixels are taken as they are.
+    with_files = (ref for ref in backbones if ref.learnt is None and ref.id != PIXELS)
+    files = {path for ref in with_files for path in locate(ref).files()}
     return artefact_bytes(state) + sum(path.stat().st_size for path in files)

@@ -122,6 +122,8 @@ def _are_made_for_each_other(method: Method, backbone: Backbone | None, modality
     """Return whether a method is usual for such data, and can do anything with the backbone, and that with the data."""
     if method.default_for is not None and modality not in method.default_for:
         return False
+    if method.needs.label_names and modality == "row":
+        return False  # no model reads both a table's columns and the names of labels
     if backbone is None:
         return modality in method.needs.modalities
     return modality in backbone.modalities and (method.needs.abilities or frozenset()) <= backbone.abilities

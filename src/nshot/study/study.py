@@ -312,7 +312,7 @@ class Study:
         self._watch.say("Starting")
 
         def show(done: int, total: int, doing: str) -> None:
-            share = f" {done:,} of {total:,} texts" if total else ""
+            share = f" {done:,} of {total:,} examples" if total else ""
             self._progress(f"{doing}{share}" or "starting")
 
         prepared: Prepared = self._worker.ask(Prepare(), seconds=None, progress=show)

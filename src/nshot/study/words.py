@@ -31,7 +31,12 @@ def digits(point: float) -> int:
 
 def number(value: float, point: float = ALIKE) -> str:
     """Return a score with digits down to a point of its metric: ``0.93``, ``33.7``, ``52,310``."""
-    return f"{value:,.{digits(point)}f}"
+    return f"{_told(value, point):,.{digits(point)}f}"
+
+
+def _told(value: float, point: float) -> float:
+    """Return a number of a metric with large ones down to a tenth of a point: 52,310 where a point is 523."""
+    return round(value, 1 - math.floor(math.log10(point))) if point >= 10 else value
 
 
 def ends(interval: Sequence[float] | None, *, point: float = ALIKE, signed: bool = False) -> str:
@@ -45,9 +50,10 @@ def ends(interval: Sequence[float] | None, *, point: float = ALIKE, signed: bool
 def plus_minus(value: float, point: float = ALIKE) -> str:
     """Return a difference with its sign; what rounds to nothing has none: ``+0.012``, ``-0.300``, ``0.000``.
 
-    It has a digit more than a score.
+    It has a digit more than a score, but of large numbers, whose scores have none either: ``-13,590``.
     """
-    text = f"{value:+,.{digits(point) + 1}f}"
+    places = digits(point) + 1 if point < 10 else 0
+    text = f"{_told(value, point):+,.{places}f}"
     return text if float(text.replace(",", "")) else text[1:]
 
 

@@ -442,21 +442,22 @@ class Worker:
             backbone = self._backbones[ref.id]
             if not isinstance(backbone, Embeds) or isinstance(backbone, Learns):
                 continue
-            texts = [text for part in parts if part is not None for text in part.examples]
-            started, step = time.perf_counter(), 2_048
-            for at in range(0, len(texts), step):
-                self._report(at, len(texts), f"embedding with {ref.name}")
-                backbone.embed(texts[at : at + step])
+            examples = [example for part in parts if part is not None for example in part.examples]
+            # A picture takes as long as hundreds of short texts, and whoever waits wants to see that it goes on.
+            started, step = time.perf_counter(), 32 if setting.train.modality == "image" else 2_048
+            for at in range(0, len(examples), step):
+                self._report(at, len(examples), f"embedding with {ref.name}")
+                backbone.embed(examples[at : at + step])
             seconds[ref.id] = time.perf_counter() - started
         return Prepared(seconds, self._precision, self._device)
 
     def _first_cost(self, backbone: Backbone | None, embeds: bool, examples: Sequence[Any]) -> float:
         """Return the seconds that the cached features of `examples` once took; cached work is not free work."""
-        from nshot.backbones.text_encoder import TextEncoder
+        from nshot.backbones.cache import KeepsVectors
 
-        if embeds and isinstance(backbone, TextEncoder):
-            return backbone.first_cost(examples)
-        return 0.0
+        if backbone is None or not embeds:
+            return 0.0
+        return backbone.first_cost(examples) if isinstance(backbone, KeepsVectors) else 0.0
 
     def fit(self, request: Fit) -> Fitted:
         """Fit, predict, measure, and write the predictions."""
@@ -608,11 +609,11 @@ class Worker:
 
     def _without_cache(self, ref: BackboneRef) -> Backbone:
         """Return a backbone that computes every time; its weights are read once for all that are measured."""
-        from nshot.backbones.text_encoder import TextEncoder
+        from nshot.backbones.cache import KeepsVectors
 
         if ref not in self._uncached:
             own = self._backbones.get(ref.id)
-            self._uncached[ref] = own.uncached() if isinstance(own, TextEncoder) else self._open(ref, cached=False)
+            self._uncached[ref] = own.uncached() if isinstance(own, KeepsVectors) else self._open(ref, cached=False)
         return self._uncached[ref]
 
     def _answers(self, test: Dataset, prediction: Prediction, *, whole: bool) -> dict[str, np.ndarray]:
@@ -722,7 +723,7 @@ def _answered(predictor: Predictor, examples: Sequence[Any]) -> tuple[Prediction
     left = list(range(len(examples)))
     while True:
         try:
-            found = predictor.predict([examples[at] for at in left])
+            found = predictor.predict(examples if len(left) == len(examples) else [examples[at] for at in left])
         except ExampleError as error:
             if not isinstance(predictor, Writer):
                 raise

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from nshot.core import DataError, Dataset, Prediction, Task, TaskKind
+from nshot.data.rows import joined
 
 ANOMALY, NORMAL = "anomaly", "normal"
 
@@ -30,7 +31,7 @@ def against_the_pool(train: Dataset, pool: Dataset) -> Dataset:
     """
     marked = [ANOMALY if is_anomaly else NORMAL for is_anomaly in train.labelled_targets()] if len(train) else []
     return Dataset(
-        [*train.examples, *pool.examples],
+        joined(train.examples, pool.examples),
         pool.modality,
         targets=[*marked, *[NORMAL] * len(pool)],
         name=train.name,

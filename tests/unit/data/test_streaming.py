@@ -143,7 +143,7 @@ def test_standard_output_gets_csv_for_csv(tmp_path, capsys):
     predict(rows_file(tmp_path, ".csv"), None)
     lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert lines[0] == ["id", "text", "score", "prediction", "probability"]
-    assert lines[3][1] == "=1+1"
+    assert lines[3][1] == "'=1+1"
 
 
 def test_predicting_on_predictions_keeps_the_older_column(tmp_path):

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPConnection
 from typing import Any
 
@@ -223,10 +224,24 @@ def test_figures_are_in_the_format_of_prometheus_and_hold_no_text(folder):
     assert "secret" not in text
 
 
+def test_figures_tell_whether_answers_still_look_like_those_of_the_training(folder):
+    from nshot.bundle.reference import Reference
+    from nshot.serving.drift import Drift
+
+    drift = Drift(Reference(labels={"parcel": 50, "refund": 50}), ())
+    model = replace(opened(folder, "tickets"), drift=drift)
+    with serving(model) as address:
+        predictions(address, "tickets", ["parcel"] * 40)
+        end = time.monotonic() + 5
+        while "nshot_label_shift{" not in (text := asked(address, path="/metrics")[1]):
+            assert time.monotonic() < end
+    assert 'nshot_watched_answers{model="tickets"} 40' in text
+
+
 def test_a_label_with_quotes_and_line_breaks_stays_on_its_line():
     counters = Counters()
     counters.predictions["m", 'a"\n\\'] += 1
-    assert 'label="a\\"\\n\\\\"} 1' in counters.text({})
+    assert 'label="a\\"\\n\\\\"} 1' in counters.text({}, {})
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_needs_no_token_but_figures_do(folder):
@@ -263,8 +278,6 @@ class Counting:
 
 
 def counting(folder, seconds: float = 0.0, name: str = "tickets") -> tuple[ServedPredictor, Counting]:
-    from dataclasses import replace
-
     model = Counting(seconds)
     found = opened(folder, "tickets")
     return replace(found, name=name, opened=replace(found.opened, predictor=model)), model
@@ -408,14 +421,14 @@ def test_a_broken_version_is_refused_and_the_one_before_goes_on(folder, caplog):
 
 
 def test_models_of_one_base_share_it_in_memory_and_what_has_no_hash_is_opened_anew():
-    from nshot.backbones.fake import FakeBackbone
+    from nshot.backbones.fake import FakeTextEncoder
     from nshot.core import BackboneRef
 
     opens: list[BackboneRef] = []
 
     def opening(ref):
         opens.append(ref)
-        return FakeBackbone()
+        return FakeTextEncoder()
 
     shared = SharedBackbones(opening)
     ref = BackboneRef("base", sha256="a" * 64)

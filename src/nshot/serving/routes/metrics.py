@@ -14,9 +14,7 @@ router = APIRouter()
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(service: Offered) -> Response:
     """Return all figures in the text format of Prometheus."""
-    waiting = {
-        name: service.batcher(model).waiting
-        for name, model in service.models.items()
-        if isinstance(model, ServedPredictor)
-    }
-    return Response(service.counters.text(waiting), media_type="text/plain; version=0.0.4; charset=utf-8")
+    predicting = {name: model for name, model in service.models.items() if isinstance(model, ServedPredictor)}
+    waiting = {name: service.batcher(model).waiting for name, model in predicting.items()}
+    drift = {name: model.drift.figures() for name, model in predicting.items() if model.drift is not None}
+    return Response(service.counters.text(waiting, drift), media_type="text/plain; version=0.0.4; charset=utf-8")
