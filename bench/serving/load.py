@@ -12,6 +12,9 @@ import sys
 import time
 from typing import Any
 
+DROPPED = 0
+"""Stands for a status where the connection was closed without an answer."""
+
 
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", port)
@@ -66,10 +69,14 @@ async def open_loop(port: int, requests: list[bytes], rate: float, seconds: floa
     free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def one(position: int, due: float) -> None:
-        connection = free.pop() if free else await connected(port)
-        status = await asked(*connection, requests[position % len(requests)])
+        try:
+            connection = free.pop() if free else await connected(port)
+            status = await asked(*connection, requests[position % len(requests)])
+        except (OSError, asyncio.IncompleteReadError):
+            status = DROPPED
+        else:
+            free.append(connection)
         found.append((time.perf_counter() - due, status))
-        free.append(connection)
 
     began = time.perf_counter()
     under_way = set()

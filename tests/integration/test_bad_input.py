@@ -224,6 +224,7 @@ def test_a_folder_that_holds_no_model_is_refused(data, tmp_path):
         (["predict", "{model}", "{data}", "--out", "{here}/a.docx"], 2, "must end in .csv"),
         (["predict", "{model}", "{data}", "--out", "/proc/nope.csv"], 3, "cannot be written"),
         (["predict", "{model}", "{data}", "--text", "mesage"], 2, "Column 'mesage' is missing"),
+        (["compare", "{data}", "--metric", "mae", "--out", "{here}/o"], 2, "mae does not judge the task 'classify'"),
         (["report", "{here}"], 2, "holds no finished comparison"),
         (["check", "{here}/nowhere.csv"], 2, "There is no file"),
         (["fit", "{data}", "--method", "linear_prob", "--out", "{here}/m"], 2, "Did you mean 'linear_probe'"),

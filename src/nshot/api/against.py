@@ -30,7 +30,8 @@ def differences(scores: Mapping[str, Estimate], earlier: Mapping[str, Any]) -> d
             continue
         interval = None
         if later.interval is not None and before["interval"] is not None:
-            known = Interval(*before["interval"], level=_LEVEL)
+            low, high = before["interval"]
+            known = Interval(low, high, _LEVEL)
             interval = independent_difference(later.score, later.interval, before["score"], known)
         mean = later.score - before["score"]
         found[name] = Difference(mean, interval, None, None, None, None, None, repeats=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -312,7 +312,7 @@ def _files(
             "rows": len(chosen),
             "pool": pool,
             "column": column,
-            "then": _compare(folder.to_label, source, column),
+            "then": _compare(folder.to_label, source, column, options.columns),
         }
     return files
 
@@ -339,12 +339,13 @@ def _save(folder: Path, source: Source, found: Survey, encoder: Encoder) -> None
     )
 
 
-def _compare(file: Path, source: Source, column: str) -> str:
-    """Return the command that compares methods on the rows that were labelled."""
+def _compare(file: Path, source: Source, column: str, columns: Sequence[str]) -> str:
+    """Return the command that compares methods on the rows that were labelled; by these columns, if any are named."""
     if source.unlabelled.modality == "image":
         return "nshot compare FOLDER"
-    texts = f" --text {shlex.quote(','.join(source.text_columns))}" if source.text_columns else ""
-    return f"nshot compare {shlex.quote(str(file))}{texts} --label {shlex.quote(column)}"
+    inputs = f" --text {shlex.quote(','.join(source.text_columns))}" if source.text_columns else ""
+    inputs += f" --columns {shlex.quote(','.join(columns))}" if columns else ""
+    return f"nshot compare {shlex.quote(str(file))}{inputs} --label {shlex.quote(column)}"
 
 
 def _page(record: Mapping[str, Any], looked: _Looked, found: Survey, words: Mapping[int, str] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,7 @@ class Hub(Protocol):
     def model_info(self, repo_id: str) -> Repository:
         """Return what is known of one."""
 
-    def upload_folder(
-        self, *, repo_id: str, folder_path: Path, commit_message: str, allow_patterns: Sequence[str]
-    ) -> Any:
+    def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str, allow_patterns: list[str]) -> Any:
         """Upload these files of a folder."""
 
 

@@ -55,6 +55,8 @@ _QUESTION, _ANSWER = "Question", "Thisistheanswer"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # A shared beginning shorter than this is read again for every example: keeping it would not pay.
 _WORTH_KEEPING = 16
+# A template is a program of whoever made the model: it may divide by zero, or count to a billion.
+_FAILED_TEMPLATE = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 # With so many tokens of the prompt before it, an answer is decoded as it would be in the whole text.
 _CONTEXT = 8
 
@@ -320,7 +322,7 @@ class ChatFormat:
                 # Answers are what is measured: models that can think aloud before it are asked not to.
                 enable_thinking=False,
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, *_FAILED_TEMPLATE) as error:
             roles = ", ".join(message.role for message in conversation.messages)
             raise DataError(
                 f"The chat template of {self._settings.folder.name} does not take this conversation ({roles}): {error}."
@@ -411,7 +413,7 @@ def _load(settings: DecoderSettings, trust_remote_code: bool) -> transformers.Pr
         tokenizer = AutoTokenizer.from_pretrained(
             settings.folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # the Rust library that transformers calls raises nothing narrower
         if not any((settings.folder / name).is_file() for name in _TOKENIZER_FILES):
             raise _no_tokenizer(settings, _TOKENIZER_FILES[1:]) from None
         raise ModelError(f"{settings.folder} has no tokenizer that can be read: {error}") from None

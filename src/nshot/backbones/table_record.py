@@ -162,9 +162,9 @@ class Learnt(Spec):
 
 def _nothing_differs(cells: Cells) -> str:
     columns = len(cells.kinds)
-    rows = "the only row" if len(cells) == 1 else f"all {len(cells):,} rows"
+    rows = "one row only" if len(cells) == 1 else f"all {len(cells):,} rows say the same in each"
     return (
         "A table is learnt from rows that differ. "
-        f"Found: {columns:,} {'column' if columns == 1 else 'columns'}, and {rows} say the same in each. "
+        f"Found: {columns:,} {'column' if columns == 1 else 'columns'}, and {rows}. "
         "Add rows, or columns that tell one row from another."
     )

@@ -80,14 +80,15 @@ def gguf_tokens(tokenizer: str, size: int) -> GgufTokens:
     if not is_bytes and not model.get("byte_fallback"):
         raise _unlike("it is neither byte-level BPE nor that of SentencePiece with bytes to fall back on")
     merges = tuple(pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
-    highest = max([*model["vocab"].values(), *(added["id"] for added in record["added_tokens"])])
+    highest = max(model["vocab"].values())
     if highest >= size:
         raise _unlike(f"it has tokens up to {highest}, and the network has vectors for {size}")
     tokens = [f"[PAD{at}]" for at in range(size)]
     types = [TokenType.CONTROL] * size
     for token, at in model["vocab"].items():
         tokens[at], types[at] = token, _type(token, is_bytes)
-    for added in record["added_tokens"]:
+    # A token for which the network has no vector, as transformers adds some by itself, could never be read.
+    for added in (each for each in record["added_tokens"] if each["id"] < size):
         at, token = added["id"], added["content"]
         is_unknown = token == model.get("unk_token")
         tokens[at] = token

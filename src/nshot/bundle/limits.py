@@ -75,13 +75,18 @@ def require_short_header(path: Path) -> None:
         )
 
 
-def require_plausible_shapes(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Refuse tensors that hold nothing and claim to be large.
+def require_plausible_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse tensors that hold nothing and claim to be large, or numbers that no method saves.
 
     Raises:
         ModelError: There is one.
     """
     for name, tensor in tensors.items():
+        # Which kinds can be read depends on the packages that happen to be imported.
+        if tensor.dtype.kind not in "biuf":
+            raise ModelError(
+                f"{path} is damaged: the tensor {name!r:.60} holds {tensor.dtype}, which nshot never saves."
+            )
         if not tensor.size and math.prod(max(1, side) for side in tensor.shape) > MOST_EMPTY:
             raise ModelError(
                 f"{path} is damaged: the tensor {name!r:.60} claims the shape {tensor.shape} and is empty."

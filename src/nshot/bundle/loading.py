@@ -131,7 +131,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.parse(record)
     except OptionError as error:
-        raise ModelError(f"{path} is damaged: {error!s:.{_LONGEST_REASON}} Copy the whole folder again.") from error
+        raise ModelError(
+            f"{path} is damaged, or a newer nshot wrote it: {error!s:.{_LONGEST_REASON}} "
+            "Copy the whole folder again, or install the nshot version that wrote it."
+        ) from error
 
 
 def _where(folder: Path) -> Path:

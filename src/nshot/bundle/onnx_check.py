@@ -66,7 +66,7 @@ def agreement(
     before, after = _numbers(expected), _numbers(found)
     unit = scale.spread if scale is not None else 1.0
     by_row = np.abs(before - after).max(axis=1, initial=0.0) / unit
-    same = len(examples)
+    same = int((by_row <= TOLERANCE).sum())
     if expected.labels is not None and found.labels is not None:
         same = sum(one == other for one, other in zip(expected.labels, found.labels, strict=True))
     worst = int(by_row.argmax()) if len(by_row) else 0

@@ -19,7 +19,7 @@ from nshot.bundle.limits import (
     parsed_json,
     require_memory,
     require_plausible_network,
-    require_plausible_shapes,
+    require_plausible_tensors,
     require_short_header,
     require_small_json,
 )
@@ -172,7 +172,7 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
         tensors = dict(load_file(path))
     except (SafetensorError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is damaged: it is no readable safetensors file ({error}).") from error
-    require_plausible_shapes(path, tensors)
+    require_plausible_tensors(path, tensors)
     return tensors
 
 

@@ -33,8 +33,9 @@ Examples:
 def command(data: str, only_plan: bool, as_json: bool, quiet: bool, **values: Any) -> None:
     """Adapt models to DATA in every sensible way, and say which to use.
 
-    DATA is a table (csv, tsv, jsonl, json, parquet) with a text and a label per row, a folder with a folder of text
-    files per label, or the study.toml of an earlier comparison.
+    DATA is a table (csv, tsv, jsonl, json, parquet, npz) with an example and what is to be told of it in each row: a
+    text and a label, or columns and a label or a number. It may also be a folder with a folder of text files or images
+    per label, or the study.toml of an earlier comparison.
     """
     # A plain `kill` then ends the same way as Ctrl-C: the worker goes, what was finished stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

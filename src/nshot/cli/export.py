@@ -26,7 +26,7 @@ was written does not answer like MODEL, and nothing was put in place."""
 @click.command(epilog=_EPILOG)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@flags(api.ExportOptions, without=("time", "labels", "task", "anomalies", "normal", "instruction"))
+@flags(api.ExportOptions, without=("time", "labels", "task", "instruction"))
 @everywhere
 def command(model: Path, out: Path, as_json: bool, quiet: bool, **values: Any) -> None:
     """Write the saved model in MODEL to the folder OUT, as other programs expect it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from array import array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -1064,7 +1065,7 @@ def no_column(wanted: str, name: str, columns: Sequence[str], flag: str) -> Data
     """
     hint = closest(wanted, columns)
     what = "columns that form a row" if flag == "columns" else f"{flag} column"
-    example = f" Name the {what}: --{flag} {columns[0]}." if columns and not hint else ""
+    example = f" Name the {what}: --{flag} {shlex.quote(columns[0])}." if columns and not hint else ""
     return DataError(f"Column '{wanted}' is missing from {name}. Found: {listed(columns)}.{hint}{example}")
 
 
@@ -1105,8 +1106,8 @@ def _asked_of(chosen: _Chosen, found: Answers | None, task: Task) -> str:
         return f'{len(task.labels)} labels from "{chosen.label}"'
     known = [target for target in found.targets if target is not None]
     if task.kind is TaskKind.REGRESS:
-        least, most = min(known), max(known)
-        said = f'numbers to predict from "{chosen.label}", {least:.6g} to {most:.6g}'
+        least, most = (f"{float(f'{end:.6g}'):,.10g}" for end in (min(known), max(known)))
+        said = f'numbers to predict from "{chosen.label}", {least} to {most}'
         if found.unreadable:
             said += f" ({counted(len(found.unreadable), 'cell')} without a number)"
         return f"{said} (labels: --task classify)"

@@ -91,6 +91,35 @@ def _precision_recall(statistics: Array, weights: Array) -> Array:
         return np.asarray((anomalies[:, ::-1] * precision).sum(axis=1) / anomalies.sum(axis=1))
 
 
+def _precision_recall_without_one(statistics: Array) -> Array:
+    """Return the average precision without each row in turn.
+
+    A missing row takes one from the counts of its own level and of all below it; the levels above stay as they are. So
+    two running sums over the levels tell all answers.
+    """
+    anomalous = statistics[:, 0] > 0
+    if anomalous.sum() < 2:
+        return np.full(len(statistics), np.nan)
+    _, level = np.unique(-statistics[:, 1], return_inverse=True)  # 0: the strangest
+    own = np.bincount(level, weights=anomalous)
+    found, alarms = np.cumsum(own), np.cumsum(np.bincount(level))
+
+    def precision(fewer_found: int, fewer_alarms: int) -> Array:
+        left = alarms - fewer_alarms
+        return np.divide(found - fewer_found, left, out=np.zeros(len(own)), where=left > 0)
+
+    above = np.cumsum(own * precision(0, 0)) - own * precision(0, 0)
+
+    def from_there_on(fewer_found: int) -> Array:
+        terms = own * precision(fewer_found, 1)
+        return np.cumsum(terms[::-1])[::-1]
+
+    total = float(anomalous.sum())
+    of_anomalies = (above + from_there_on(1) - precision(1, 1)) / (total - 1)
+    of_normals = (above + from_there_on(0)) / total
+    return np.asarray(np.where(anomalous, of_anomalies[level], of_normals[level]), dtype=np.float64)
+
+
 average_precision = Metric(
     name="average_precision",
     task_kinds=KINDS,
@@ -99,6 +128,7 @@ average_precision = Metric(
     weighted=_precision_recall,
     needs="scores",
     ranks=True,
+    leave_one_out=_precision_recall_without_one,
     effective_rows=_of_the_rarer,
 )
 """Sum over thresholds of (gain in recall) x precision; its value by chance is the share of anomalies."""

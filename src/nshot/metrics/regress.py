@@ -54,6 +54,27 @@ def _explained(statistics: Array, weights: Array) -> Array:
         return np.asarray(1.0 - (weights @ (truth - answers) ** 2) / spread)
 
 
+def _root_mean_without_one(statistics: Array) -> Array:
+    errors = statistics[:, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.sqrt(np.maximum(0.0, errors.sum() - errors) / (len(errors) - 1)))
+
+
+def _explained_without_one(statistics: Array) -> Array:
+    """Return the share that is explained without each row in turn: sums lose a term, the mean moves by a little."""
+    truth, answers = statistics[:, 0], statistics[:, 1]
+    n = len(truth)
+    if n < 3:
+        return np.full(n, np.nan)
+    errors, apart = (truth - answers) ** 2, truth - truth.mean()
+    # The squared distances from the mean of the others: each row's own counts n / (n - 1) times.
+    spread = np.sum(apart**2) - apart**2 * n / (n - 1)
+    scale = max(float(np.sum(apart**2)), np.finfo(np.float64).tiny)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = np.where(spread > 1e-12 * scale, spread, np.nan)
+        return np.asarray(1.0 - (errors.sum() - errors) / left)
+
+
 mae = Metric(
     name="mae",
     task_kinds=KINDS,
@@ -73,6 +94,7 @@ rmse = Metric(
     signature="rmse|v1",
     statistics=_squared_errors,
     weighted=_root_mean,
+    leave_one_out=_root_mean_without_one,
     needs="values",
     higher_is_better=False,
     highest=float("inf"),
@@ -86,6 +108,7 @@ r2 = Metric(
     signature="r2|constant targets:undefined|v1",
     statistics=_pairs,
     weighted=_explained,
+    leave_one_out=_explained_without_one,
     needs="values",
     lowest=-float("inf"),
 )

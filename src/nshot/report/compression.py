@@ -227,17 +227,19 @@ class _Chart:
         scores = [self._score(point) for line in lines for point in line.points]
         low, high, self.ticks = nice_range(scores, None, None)
         self.y = Scale(low, high, self.bottom, self.top)
-        rates = [self._rate(point) for line in lines for point in line.points]
         self.rate = float(verdict["rate"])
-        self.x = Scale(
-            min(*rates, self.rate) * 0.9, max(*rates, self.rate) * 1.1, self.left, self.right - 8, is_log=True
-        )
+        # What takes no bits at all has no place on a log scale: it lies on the left edge.
+        rates = [self.rate, *(rate for line in lines for point in line.points if (rate := self._rate(point)) > 0)]
+        self.x = Scale(min(rates) * 0.9, max(rates) * 1.1, self.left, self.right - 8, is_log=True)
 
     def _score(self, point: Mapping[str, Any]) -> float:
         return float(point["scores"][self.metric]["score"])
 
     def _rate(self, point: Mapping[str, Any]) -> float:
         return float(point["scores"][self.bits]["score"])
+
+    def _across(self, point: Mapping[str, Any]) -> float:
+        return self.x(max(self._rate(point), self.x.low))
 
     def draw(self) -> Markup:
         self._axes()
@@ -269,12 +271,12 @@ class _Chart:
         first, last = line.points[0], line.points[-1]
         about = f"from {self._score(first):.4g} at {self._rate(first):.3g} to {self._score(last):.4g} at {self._rate(last):.3g}"
         self.svg.group(f"curve-of {line.css}", f"{line.name}: {about} {name_of(self.bits)}")
-        ends = [(self.x(self._rate(point)), point["scores"][self.metric]["interval"]) for point in line.points]
+        ends = [(self._across(point), point["scores"][self.metric]["interval"]) for point in line.points]
         for x, interval in ends:
             if interval is not None:
                 low, high = (min(max(end, self.y.low), self.y.high) for end in interval)
                 self.svg.line(x, self.y(low), x, self.y(high), "curve thin")
-        places = [(self.x(self._rate(point)), self.y(self._score(point))) for point in line.points]
+        places = [(self._across(point), self.y(self._score(point))) for point in line.points]
         if len(places) > 1:
             self.svg.path(places, "curve")
         for place in places:
@@ -282,7 +284,7 @@ class _Chart:
 
     def _names(self) -> None:
         """Name each curve at the right edge, with a thin line from its end."""
-        ends = [(self.x(self._rate(line.points[-1])), self.y(self._score(line.points[-1]))) for line in self.lines]
+        ends = [(self._across(line.points[-1]), self.y(self._score(line.points[-1]))) for line in self.lines]
         rows = spread([y for _, y in ends], 16.0, self.top + 2, self.bottom - 2)
         for line, (x, y), row in zip(self.lines, ends, rows, strict=True):
             self.svg.group(f"label {line.css}")

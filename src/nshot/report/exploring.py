@@ -135,7 +135,9 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     if record["n_groups"]:
         found.append(f"Found by {algorithm(record['algorithm'])}.")
     if record["in_no_group"]:
-        found.append(_called(record, f"{wording.plural(record['in_no_group'], 'row belongs', 'rows belong')} to no group."))
+        found.append(
+            _called(record, f"{wording.plural(record['in_no_group'], 'row belongs', 'rows belong')} to no group.")
+        )
     return [*found, _called(record, outliers(record)), _called(record, duplicates(record)), *record["notes"]]
 
 
@@ -160,8 +162,11 @@ def duplicates(record: Mapping[str, Any]) -> str:
     found = record["duplicates"]
     if not found["groups"]:
         return "No near-duplicates."
+    repeated = f"{wording.plural(found['rows'], 'row repeats', 'rows repeat')} another one"
+    if found["exact"] == found["rows"]:
+        return f"{repeated} exactly."
     exact = f", {wording.count(found['exact'])} of them exactly" if found["exact"] else ""
-    return f"{wording.plural(found['rows'], 'row repeats', 'rows repeat')} another one, or nearly{exact}."
+    return f"{repeated}, or nearly{exact}."
 
 
 def to_label(record: Mapping[str, Any]) -> list[str]:
@@ -220,7 +225,9 @@ def _map(record: Mapping[str, Any], points: Sequence[Point], pictures: Mapping[i
     """Return the map: near each other what is alike."""
     if len(points) < 3:
         return None
-    drawing = Drawing(_WIDTH, _HEIGHT, "chart map", f"Map of {wording.plural(len(points), noun(record))}, coloured by group")
+    drawing = Drawing(
+        _WIDTH, _HEIGHT, "chart map", f"Map of {wording.plural(len(points), noun(record))}, coloured by group"
+    )
     across, up = Scale(0, 1, _EDGE, _WIDTH - _EDGE), Scale(0, 1, _HEIGHT - _EDGE, _EDGE)
     for group in range(record["n_groups"] + 1):
         own = [point for point in points if point.group == group]

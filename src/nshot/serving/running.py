@@ -14,6 +14,9 @@ from nshot.serving.offers import Offer, OpenOffers
 
 _PATIENCE_SECONDS = 30
 """How long a server that is stopped waits for the answers that are being written."""
+_KEPT_SECONDS = 75
+"""How long a connection is kept without a request: longer than most proxies and clients keep theirs, which is 60 s. One
+that the server closes first may be closed just when the next request is sent."""
 _SHORTEST_TOKEN = 16
 
 
@@ -59,6 +62,7 @@ def serve(
         access_log=log_requests,
         server_header=False,
         timeout_graceful_shutdown=_PATIENCE_SECONDS,
+        timeout_keep_alive=_KEPT_SECONDS,
     )
     with _listening(host, port) as listener:
         if sys.platform != "win32":

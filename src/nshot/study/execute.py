@@ -156,6 +156,10 @@ class Execution:
         if known is not None and self._is_known(spec):
             self._completed(spec, known, trains)
             return
+        moment = self._clock.last_moment
+        if moment is not None and moment <= 0:
+            self._skip(spec, "the time was over; a larger --budget holds it")
+            return
         self._show(spec)
         whole = spec.n_labels in (0, self._design.n_train) and spec.repeat == 0 and spec.fold == 0
         within = self._clock.left() if trains else math.inf
@@ -214,15 +218,29 @@ class Execution:
     def cheap(self, plans: Sequence[tuple[Contender, list[RunSpec]]], *, others_wait: bool) -> None:
         """Execute the runs of candidates that train no network.
 
-        The first repeat always runs, without labels and on all rows before the sizes between: what writes with a
-        language model trains none and may still fill the budget, and today's question is asked at all rows. Further
-        repeats run while they keep to their share of the budget.
+        The first repeat always runs without labels and on all rows: today's question is asked there. The sizes between
+        follow, each in all folds or none, while there is time: what writes with a language model, or learns from
+        a large table, trains no network and may still fill the budget. Further repeats run while they keep to their
+        share of it.
         """
         first = [spec for _, specs in plans for spec in specs if spec.repeat == 0]
         further = [spec for _, specs in plans for spec in specs if spec.repeat > 0]
         ends = (0, self._design.n_train)
-        for spec in sorted(first, key=lambda spec: (spec.n_labels not in ends, spec.fold, spec.n_labels)):
-            self._run(spec)
+        for spec in sorted(first, key=lambda spec: (spec.n_labels, spec.fold)):
+            if spec.n_labels in ends:
+                self._run(spec)
+        between: dict[tuple[int, str], list[RunSpec]] = {}
+        for spec in first:
+            if spec.n_labels not in ends:
+                between.setdefault((spec.n_labels, spec.candidate.name), []).append(spec)
+        for (n, name), folds in sorted(between.items()):
+            new = sum(not self._is_known(spec) for spec in folds)
+            expected = new * self._longest_so_far(name)
+            if expected and self._clock.left() < expected:
+                self._left_out[name, n] = expected
+                continue
+            for spec in folds:
+                self._run(spec)
         share = _SHARE_OF_CHEAP_REPEATS if others_wait else 1.0
         stopped_at: int | None = None
         # Whole repeats of all candidates at once: intervals and pairings use complete blocks only.
@@ -240,6 +258,10 @@ class Execution:
                 f"The candidates on frozen features were repeated {stopped_at} of {self._design.repeats} times; "
                 "the budget holds no more."
             )
+
+    def _longest_so_far(self, candidate: str) -> float:
+        """Return the longest that a run of a candidate took, in seconds."""
+        return max((seconds for (name, _), seconds in self._seconds.items() if name == candidate), default=0.0)
 
     def trained(self, plans: Sequence[tuple[Contender, list[RunSpec]]], judge: Judge) -> None:
         """Execute the runs of candidates that train a network, as far as time allows, where the verdict is open.

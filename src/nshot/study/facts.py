@@ -22,6 +22,8 @@ from nshot.study.study import Result, Study
 
 _LONGEST_TEXT = 2_000
 _PACKAGES = ("nshot", "torch", "scikit-learn", "numpy", "peft", "transformers")
+_GIVEN = {"row": "NEW.csv", "image": "FOLDER"}
+"""What is handed to a model where it is no text that can be typed."""
 _EXPLAINED = {
     "macro_f1": "The F1 score of each label (the harmonic mean of precision and recall), averaged so that a rare label "
     "counts as much as a frequent one.",
@@ -121,10 +123,11 @@ def facts(
     }
     details["timeline"] = result.timeline
     model = result.verdict.record["pick"]["method"] != "given"
+    given = _GIVEN.get(study.data.train.modality, "-")
     details["outputs"] = {
         "report": str(folder.report),
         "model": str(folder.model) if model else None,
-        "predict": f"nshot predict {shlex.quote(str(folder.model))} -" if model else None,
+        "predict": f"nshot predict {shlex.quote(str(folder.model))} {given}" if model else None,
     }
     return details
 
@@ -181,10 +184,11 @@ def _protocol(study: Study, *, has_groups: bool) -> str:
             f"{design.repeats} {draws} of the training rows."
         )
     which = "every row is" if design.n_test == of_all else f"{design.n_test:,} of the {of_all:,} rows are"
-    seen = unit(study.task).many if study.task.kind is TaskKind.DETECT else "others"
+    others = unit(study.task).many if study.task.kind is TaskKind.DETECT else "others"
+    seen = f"up to {design.n_train:,} {others}" if design.n_train else "the others"
     return (
         f"{design.repeats} {rounds} of {design.folds}-fold cross-validation, {grouped}: {which} tested once a round, "
-        f"by a model that has seen up to {design.n_train:,} {seen}."
+        f"by a model that has seen {seen}."
     )
 
 

@@ -101,7 +101,9 @@ class WorkerProcess:
             except queue.Empty:
                 if left is not None and left <= 0:
                     self.end()
-                    raise OutOfTimeError("It would have taken longer than the time that was left.") from None
+                    raise OutOfTimeError(
+                        "It would have taken longer than the time that was left; a larger --budget holds it."
+                    ) from None
                 if progress is not None:
                     progress(0, 0, "")
                 continue

@@ -153,16 +153,23 @@ def _distinct(skipped: Sequence[Skipped]) -> list[Skipped]:
 
 
 def _reasons(skipped: Sequence[Skipped]) -> str:
-    """Return why things were left out, in one line."""
-    found = dict.fromkeys(f"{item.candidate}: {item.reason.rstrip('.')}." for item in skipped)
-    return " ".join(found) or "There was nothing to run."
+    """Return why things were left out, in one line: what several share once."""
+    whose: dict[str, list[str]] = {}
+    for item in skipped:
+        names = whose.setdefault(item.reason.rstrip("."), [])
+        names += [item.candidate] if item.candidate not in names else []
+    return " ".join(f"{', '.join(names)}: {reason}." for reason, names in whose.items()) or "There was nothing to run."
 
 
 def _metric(data: StudyData, options: StudyOptions) -> Metric:
     """Return the primary metric: the one that was named, or the usual one for such answers."""
     if options.metric is None:
         return metrics.default_metric(data.task, data.train.targets or ())
-    return metrics.deciding(options.metric)
+    named = metrics.deciding(options.metric)
+    if data.task.kind not in named.task_kinds:
+        listed = ", ".join(metrics.names(data.task.kind))
+        raise OptionError(f"{named.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
+    return named
 
 
 @dataclass
@@ -210,12 +217,12 @@ class Study:
         self._clock = clock if options.hold_out_labels is None else clock.part(SHARE_OF_COMPARISON)
         self._watch = watch
         self.metric = _metric(data, options).on_scale_of(data.train.labelled_targets())
-        if data.task.kind not in self.metric.task_kinds:
-            listed = ", ".join(metrics.names(data.task.kind))
-            raise OptionError(f"{self.metric.name} does not judge the task '{data.task.kind}'. It has: {listed}.")
         self.task = replace(data.task, metric=self.metric.name)
         if options.price_per_mistake is not None and not data.task.labels:
-            raise OptionError("--price-per-mistake needs labels: nobody says which of the written answers are wrong.")
+            raise OptionError(
+                f"--price-per-mistake needs labels, and the task '{data.task.kind}' has none: nothing says which "
+                "answers are wrong."
+            )
         backbones = opened(options, data.train.modality, folder.answers)
         is_slow = data.task.kind == TaskKind.GENERATE or any(backbone.ref.is_remote for backbone in backbones)
         trainable = np.setdiff1d(np.arange(len(data.train)), np.asarray(data.leaked, dtype=np.int64))
@@ -521,8 +528,9 @@ class Study:
         """
         item = next(item for item in self._contenders if item.name == pick)
         candidate = item.candidate
-        own = [spec for spec in self._executed if spec.candidate == candidate and spec.repeat == spec.fold == 0]
-        measured = max(own, key=lambda spec: spec.n_labels)
+        own = [spec for spec in self._executed if spec.candidate == candidate]
+        # The first draw's, unless that failed, such as where all rows of it are equal.
+        measured = max(own, key=lambda spec: (spec.repeat == spec.fold == 0, spec.n_labels))
         kept = self._folder.kept / measured.key
         if self.design.kind == "given" or (kept.is_dir() and not self._holds_refit(item)):
             if not kept.is_dir():

@@ -187,3 +187,8 @@ def test_real_customers_fall_into_groups_that_differ_in_what_they_earn(shared_da
     found = nshot.explore_data(data, out=tmp_path / "out", rows=1_000, threads=1)
     assert found.record["n_groups"] >= 2
     assert any("Income" in words for group in found.groups for words in group["words"])
+
+
+def test_the_command_that_comes_next_compares_by_the_columns_that_were_named(customers, tmp_path):
+    found = nshot.explore_data(customers[0], out=tmp_path / "out", columns=("income", "visits"), threads=1)
+    assert "--columns income,visits --label label" in found.record["files"]["to_label"]["then"]

@@ -7,7 +7,7 @@ import pytest
 
 from nshot.backbones import open_backbone
 from nshot.backbones.causal_lm import CausalLM
-from nshot.core import Conversation, DataError, Decoding, Message, ModelError, TokenisedText
+from nshot.core import Conversation, DataError, Decoding, Message, ModelError, NshotError, TokenisedText
 from unit.backbones.tiny_decoder import CHATML, write_decoder, write_tokenizer
 
 TURNS = (
@@ -160,6 +160,23 @@ def test_an_answer_is_learnt_where_it_will_be_asked_for(tmp_path: Path) -> None:
     model = decoder(tmp_path, ALWAYS_THINKING)
     text = model.conversations(["the dog"], ["yes"])[0]
     assert learnt(model, text) == "<s><|im_start|>user:the dog<|im_start|>assistant:<think>\n⟦yes</s>⟧"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ messages.__class__.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__.os.system('true') }}",
+        "{% include '/etc/passwd' %}",
+        "{% for i in range(10 ** 9) %}{% endfor %}",
+        "{{ 1 // 0 }}",
+        "{{ [][7] + {}['a'] }}",
+    ],
+)
+def test_a_template_that_reaches_out_of_its_sandbox_is_refused(tmp_path: Path, template: str) -> None:
+    with pytest.raises(NshotError, match="chat template"):
+        decoder(tmp_path, template).generate(["hello"], Decoding(max_new_tokens=1))
 
 
 def test_an_answer_that_the_template_hides_cannot_be_learnt(tmp_path: Path) -> None:

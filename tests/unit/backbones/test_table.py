@@ -323,7 +323,7 @@ def test_the_encoder_can_be_named_and_has_to_take_texts() -> None:
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
-        ([{"a": 1.0, "b": "x"}], "2 columns, and the only row say"),
+        ([{"a": 1.0, "b": "x"}], "2 columns, and one row only"),
         ([{"a": 1.0, "b": "x"}] * 2, "2 columns, and all 2 rows say"),
         ([{"a": None}] * 3, "0 columns"),
         ([], "0 columns"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -179,8 +180,9 @@ def test_a_kill_between_the_two_renames_leaves_the_old_model_loadable(
 
 
 def test_a_process_killed_while_saving_never_leaves_half_a_model(saved: Path) -> None:
+    # One process is started; it forks the ones that are killed, which spares each of them the imports.
     code = f"""
-import sys
+import os, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path
 from contract.cases import CASES, with_example_methods
@@ -188,17 +190,27 @@ from nshot import bundle
 with with_example_methods():
     case = next(case for case in CASES if case.method == "second_opinion")
     predictor = case.fit()
-    print("ready", flush=True)
-    for i in range(100_000):
-        about = bundle.BundleInfo(model_n_labels=i)
-        bundle.save(Path({str(saved)!r}), method=case.build(), task=case.sample.task, predictor=predictor, about=about)
+    bundle.save(Path({str(saved)!r}), method=case.build(), task=case.sample.task, predictor=predictor,
+                about=bundle.BundleInfo(model_n_labels=0))
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            for i in range(100_000):
+                about = bundle.BundleInfo(model_n_labels=i)
+                bundle.save(
+                    Path({str(saved)!r}), method=case.build(), task=case.sample.task, predictor=predictor, about=about
+                )
+        print(child, flush=True)
+        os.waitpid(child, 0)
 """
-    for wait in (0.0, 0.011, 0.023):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
-            assert process.stdout.readline() == b"ready\n"
-            time.sleep(wait)
-            process.send_signal(signal.SIGKILL)
-        bundle.load(saved, fake.open)
+    moments = random.Random(0)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(20):
+            child = int(process.stdout.readline())
+            time.sleep(moments.uniform(0.001, 0.06))
+            os.kill(child, signal.SIGKILL)
+            bundle.load(saved, fake.open)
+    assert process.returncode == 0
 
 
 def test_what_a_killed_save_left_behind_is_swept_after_an_hour(save, tmp_path: Path) -> None:

@@ -391,3 +391,28 @@ def test_labelled_and_unlabelled_rows_are_joined_as_columns():
     assert list(both) == [whole[3], whole[1], whole[0], whole[1]]
     assert joined([], whole) is whole
     assert joined(["a"], ["b"]) == ["a", "b"]
+
+
+def test_a_measurement_of_which_two_values_occur_is_not_taken_for_labels():
+    columns = table(sex=lambda i: [0.0507, -0.0446][i % 2], outcome_after=lambda i: 100 + i * 3)
+    del columns["colour"]
+    with pytest.raises(DataError, match="--label outcome_after"):
+        source(columns, task=None)
+
+
+def test_words_that_repeat_are_a_category_of_rows_even_where_the_column_is_called_like_texts():
+    remarks = ["needs some renovation", "bright flat near the park", "quiet street, with lift"]
+    columns = table(90, description=lambda i: remarks[i % 3], year=lambda i: 1900 + i % 50, label=lambda i: "xy"[i % 2])
+    found = source(columns, task=None)
+    assert found.dataset.modality == "row"
+    assert {column.name: column.kind for column in found.row_columns}["description"] is CATEGORY
+
+
+def test_the_only_row_is_told_of_as_one():
+    with pytest.raises(DataError, match=r"The only labelled row of .* has the label 'x'"):
+        source({"a": [1], "b": [2], "label": ["x"]}, label="label", columns=("a", "b"), task="classify")
+
+
+def test_a_column_that_takes_quotes_on_a_command_line_is_shown_with_them():
+    with pytest.raises(DataError, match=r"--columns 'length \(cm\)'"):
+        source({"length (cm)": [1.0, 2.0], "label": ["x", "y"]}, columns=("nope",))

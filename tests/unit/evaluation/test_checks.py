@@ -248,3 +248,8 @@ def test_rows_are_positions_in_the_file_even_past_unlabelled_ones():
     rows = clean(60)
     found = report([{"text": "not labelled", "label": None}, *rows, {**rows[0], "text": rows[0]["text"] + "!"}])
     assert fired("N102", found).rows == (61,)
+
+
+def test_n114_is_silent_about_rows_which_nothing_compares_with_names():
+    rows = [{"a": i * 1.5, "b": i % 7, "c": i % 3, "label": i % 2} for i in range(60)]
+    assert finding("N114", report(rows)) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from nshot.report import anomalies, html, markdown
+from nshot.report import anomalies, html, markdown, terminal
 from nshot.report.record import read
 
 
@@ -97,3 +99,14 @@ def test_a_record_with_less_in_it_is_drawn_all_the_same(details: dict[str, Any])
     html.render(whole)
     markdown.render(whole)
     assert anomalies.sentences(read(whole)) == []
+
+
+def test_the_terminal_says_what_the_threshold_finds_and_costs_without_more_digits_than_help() -> None:
+    out = io.StringIO()
+    told = record(cost_per_1000_rows=figure(150, 71.94, 389.3))
+    terminal.render(told, Console(file=out, width=400))
+    said = out.getvalue()
+    assert "Alarms" in said
+    assert "an alarm is best raised above a score of 1.234" in said
+    assert "1,000 rows are expected to cost 150 [72, 389]" in said
+    assert "12 alarms among 1,000 rows" in said

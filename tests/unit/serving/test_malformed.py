@@ -34,6 +34,6 @@ def test_odd_requests_are_refused_in_words_and_never_fail(malformed, application
 @pytest.mark.filterwarnings("ignore")
 def test_requests_out_of_the_description_are_answered_or_refused(malformed, application):
     pytest.importorskip("schemathesis")
-    counts, wrong = malformed.made_by_schemathesis(application, 60, seed=1)
+    counts, wrong = malformed.made_by_schemathesis(application, 20, seed=1)
     assert not wrong
-    assert sum(counts.values()) > 30
+    assert sum(counts.values()) > 10

@@ -228,7 +228,7 @@ def test_figures_tell_whether_answers_still_look_like_those_of_the_training(fold
     from nshot.bundle.reference import Reference
     from nshot.serving.drift import Drift
 
-    drift = Drift(Reference(labels={"parcel": 50, "refund": 50}), ())
+    drift = Drift(Reference(measured_on="held-out rows", labels={"parcel": 50, "refund": 50}), ())
     model = replace(opened(folder, "tickets"), drift=drift)
     with serving(model) as address:
         predictions(address, "tickets", ["parcel"] * 40)

@@ -140,13 +140,28 @@ def test_a_repeat_that_the_budget_does_not_hold_is_left_out_for_all_and_noted(le
     assert "repeated 1 of 3 times" in work.outcome.notes[0]
 
 
-def test_the_first_repeat_always_runs(ledger, wall):
+def test_todays_question_comes_first_and_the_sizes_between_while_there_is_time(ledger, wall):
+    wall.budget_seconds = 84.0
+    worker = FakeWorker(wall, {"majority": 8.0})
+    work = execution(ledger, worker, wall)
+    work.cheap(plans(CHEAP), others_wait=True)
+    whole, smallest = PLAN.n_train, PLAN.ladder[0]
+    # Each size in all folds or not at all: a score of some folds only could be compared with nothing.
+    assert [request.n_labels for request in worker.asked] == [whole] * PLAN.folds + [smallest] * PLAN.folds
+    work.trained([], GO_ON)
+    left_out = {item.n_labels: item.reason for item in work.outcome.skipped}
+    assert set(left_out) == set(PLAN.ladder) - {whole, smallest}
+    assert all("--budget" in reason for reason in left_out.values())
+
+
+def test_nothing_is_begun_when_the_time_is_over(ledger, wall):
     wall.budget_seconds = 1.0
     wall.now = 100.0
     worker = FakeWorker(wall, {"majority": 0.0})
     work = execution(ledger, worker, wall)
     work.cheap(plans(CHEAP), others_wait=True)
-    assert {request.repeat for request in worker.asked} == {0}
+    assert not worker.asked
+    assert "the time was over" in work.outcome.skipped[0].reason
 
 
 def test_the_budget_is_kept_and_what_does_not_fit_names_a_budget_that_holds_it(ledger, wall):

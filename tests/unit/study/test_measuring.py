@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nshot.backbones import open_backbone
 from nshot.core import State
 from nshot.study import measuring
 
@@ -104,3 +105,8 @@ def test_what_is_shipped_is_the_state_and_the_files_of_the_model():
     ref = open_backbone().ref
     weights = 90_868_376
     assert weights + 4_005 < measuring.shipped_bytes(own, [ref, ref]) < weights + 2e6, "a model counts once"
+
+
+def test_pixels_need_no_file_besides_what_a_predictor_keeps():
+    state = State({}, {"weight": np.zeros(10, dtype=np.float32)})
+    assert measuring.shipped_bytes(state, [open_backbone("pixels").ref]) == 40

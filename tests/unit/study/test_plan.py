@@ -6,7 +6,8 @@ import pytest
 from nshot.core import OptionError, Task, TaskKind
 from nshot.evaluation.protocol import design
 from nshot.study.options import StudyOptions
-from nshot.study.plan import contenders, opened, runs_of
+from nshot.study.plan import Skipped, contenders, opened, runs_of
+from nshot.study.study import _reasons
 
 TASK = Task(TaskKind.CLASSIFY, ("a", "b"))
 
@@ -119,3 +120,15 @@ def test_without_a_language_model_it_is_said_what_needs_one():
     reasons = {item.candidate: item.reason for item in skipped}
     assert "--backbone FOLDER" in reasons["prompt"]
     assert "--backbone FOLDER" in reasons["sft"]
+
+
+def test_what_reads_label_names_is_not_listed_for_rows_whose_columns_nothing_compares_with_names():
+    parsed = StudyOptions.parse({})
+    found, skipped = contenders(TASK, "row", opened(parsed, "row"), parsed)
+    assert "linear_probe" in {item.candidate.method for item in found}
+    assert skipped == []
+
+
+def test_a_reason_that_several_share_is_said_once():
+    skipped = [Skipped("a", 16, "no time."), Skipped("a", 40, "no time."), Skipped("b", 16, "no time.")]
+    assert _reasons([*skipped, Skipped("c", 0, "no memory.")]) == "a, b: no time. c: no memory."

@@ -4,7 +4,7 @@ import pytest
 
 from nshot.core import Cost
 from nshot.study.money import Prices
-from nshot.study.words import about_money, amount, because, ends, how_sure, times_as_long
+from nshot.study.words import about_money, amount, because, ends, how_sure, number, plus_minus, times_as_long
 
 PICK = {
     "candidate": "probe:mini",
@@ -295,3 +295,11 @@ def test_how_sure_the_pick_is_names_what_else_would_be_picked():
 
 def test_a_pick_that_no_other_draw_of_the_test_changes_needs_no_words():
     assert how_sure("a", {"a": 0.98, "b": 0.02}) == []
+
+
+def test_numbers_and_differences_of_a_large_unit_end_at_a_tenth_of_its_point():
+    assert plus_minus(13_593.4, 2_100.0) == "+13,600"
+    assert ends((7_904.7, 19_282.2), point=2_100.0, signed=True) == "[+7,900, +19,300]"
+    assert plus_minus(-3.0, 2_100.0) == "0"
+    assert number(52_313.2, 523.0) == "52,310"
+    assert number(33.72, 1.0) == "33.7"

@@ -72,7 +72,7 @@ def gaussian_mixture(rows: Array, sizes: Sequence[int], seed: int) -> list[Rule 
     return [_mixture(rows, n_groups, seed) for n_groups in sizes]
 
 
-def _mixture(rows: Array, n_groups: int, seed: int) -> Rule:
+def _mixture(rows: Array, n_groups: int, seed: int) -> Rule | None:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -80,6 +80,8 @@ def _mixture(rows: Array, n_groups: int, seed: int) -> Rule:
     numbers = n_groups * width * (width + 3) // 2
     shape = "full" if n >= _ROWS_PER_PARAMETER * numbers else "diag"
     floor = 1e-4 * float(rows.var(axis=0).mean())
+    if not floor:
+        return None  # all of these rows are equal
     with warnings.catch_warnings():
         # A fit that still creeps after 50 rounds is good enough to be compared with others of its kind.
         warnings.simplefilter("ignore", ConvergenceWarning)

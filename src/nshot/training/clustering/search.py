@@ -213,7 +213,7 @@ def _seen(candidate: _Candidate, whole: Rule, rows: _Rows, *, told: bool) -> Con
 
     asked = rows.places[rows.judged]
     labels, _ = whole.assign(asked)
-    weakest = float(stability.come_back(labels, candidate.again).min())
+    weakest = float(stability.come_back(labels, candidate.again).min(initial=1.0))
     inside = labels >= 0
     several = len(np.unique(labels[inside])) > 1
     silhouette = float(silhouette_score(asked[inside], labels[inside]) * inside.mean()) if several else 0.0

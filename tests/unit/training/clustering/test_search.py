@@ -103,3 +103,17 @@ def test_the_largest_group_comes_first():
     rows = np.concatenate([rows, rows[truth == 2], rows[truth == 2], rows[truth == 0]])
     sizes = np.bincount(groups_of(search(rows, algorithms=("k_means",), most=4), rows))
     assert list(sizes) == sorted(sizes, reverse=True)
+
+
+def test_halves_whose_rows_are_all_equal_have_no_groups_in_any_way():
+    rows = np.zeros((60, 2))
+    rows[7] = 1.0
+    for name in ALGORITHMS:
+        assert search(rows, algorithms=(name,)).rule is None, name
+
+
+def test_few_different_rows_that_repeat_are_searched_in_every_way():
+    rows = np.array([[i % 3, (i // 3) % 2] for i in range(60)], dtype=np.float64)
+    for name in ALGORITHMS:
+        for size in (None, 3):
+            assert search(rows, algorithms=(name,), size=size).reason
