@@ -264,7 +264,9 @@ def test_a_column_named_like_a_formula_is_a_column(header, tmp_path):
     data = write_csv(tmp_path / "a.csv", ROWS, header)
     named = ("--text", header[0], "--label", header[1])
     succeeded("fit", data, *named, "--method", "majority", "--out", tmp_path / "model")
-    assert succeeded("predict", tmp_path / "model", data, "--text", header[0]).out.startswith(",".join(header))
+    shown = succeeded("predict", tmp_path / "model", data, "--text", header[0]).out
+    # A spreadsheet that opens the answers calculates nothing.
+    assert shown.startswith(",".join(name if name[0] not in "=@" else f"'{name}" for name in header))
 
 
 def test_columns_of_the_same_name_are_told_or_told_apart(tmp_path):

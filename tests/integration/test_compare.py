@@ -16,6 +16,7 @@ ROW |= {"scores", "versus_best", "distinguishable", "status", "fit_seconds", "mi
 ROW |= {"peak_memory_bytes", "artefact_bytes", "money"}
 # Beyond the contract, which allows further keys but none less.
 ABOUT_TOO = {"notes", "point", "prices", "break_even", "pick_by_test_alone", "smallest_detectable_test_rows"}
+ABOUT_TOO |= {"ahead_of_no_labels"}
 PICK_TOO = {"options", "picks"}
 SPEED = {"milliseconds_alone", "milliseconds_alone_p95", "examples_per_second", "best_batch"}
 ROW_TOO = {"marked", "versus_pick", "n_compared", "shipped_bytes", "tokens_per_example", "money_per_month"} | SPEED

@@ -17,7 +17,7 @@ from nshot.core import (
     UnsupportedError,
 )
 from nshot.methods.top_layers import TopLayers
-from nshot.training import classifier, frozen, supervised
+from nshot.training import classifier, supervised
 from nshot.training.loop import Group
 from unit.backbones.tiny import write_bert
 
@@ -50,7 +50,6 @@ def fit(method, backbone, train=TRAIN, context=CONTEXT):
 
 def test_the_weights_are_those_of_training_with_the_lower_layers_frozen(tiny) -> None:
     method = TopLayers(layers=2, epochs=6, batch_size=4)
-    classes, codes = frozen.numbered(TRAIN.targets)
 
     def build(start):
         network = classifier.Classifier(tiny.module(), start)
@@ -59,9 +58,7 @@ def test_the_weights_are_those_of_training_with_the_lower_layers_frozen(tiny) ->
         upper = list(network.encoder.encoder.layer[-2:].requires_grad_(True).parameters())
         return network, [Group(upper), Group(list(network.head.parameters()), rate=method.head_rate)]
 
-    labelled = supervised.Labelled(
-        TASK, classes, codes, frozen.embed(tiny, TEXTS), tiny.tokenize(TEXTS), tiny.collate, None
-    )
+    labelled = supervised.Labelled.of(TASK, TRAIN, tiny)
     wanted = supervised.fit(labelled, build, method, method.learning_rate, CONTEXT).network
 
     found = fit(method, tiny).state().tensors
