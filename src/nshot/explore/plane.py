@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
 
-MOST_POINTS = 2_000
+MOST_POINTS = 1_500
 _FEWEST_FOR_NEIGHBOURS = 30
 _DIMENSIONS = 30
 
