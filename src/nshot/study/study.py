@@ -193,7 +193,7 @@ class Study:
         clock: The budget, running since the command was given.
         watch: Shown what is going on.
         worker: Makes what carries out the runs, from the setting and the file for its log.
-        prior: What is usually reached on other data; the one that comes with the package unless given.
+        prior: What is usually reached on other data; of texts the one that comes with the package unless given.
 
     Raises:
         NshotError: Nothing can be compared; the text says why.
@@ -212,7 +212,8 @@ class Study:
         self.data = data
         self.options = options
         self._folder = folder
-        self._prior = prior or shipped()
+        # What is usual was measured on texts, and says nothing of rows or images.
+        self._prior = prior or (shipped() if data.train.modality == "text" else None)
         self._whole_clock = clock
         self._clock = clock if options.hold_out_labels is None else clock.part(SHARE_OF_COMPARISON)
         self._watch = watch

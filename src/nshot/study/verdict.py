@@ -66,7 +66,7 @@ def _today(evidence: Evidence, metric: Metric) -> _Today:
     return _Today(names, blocks, standing, estimates, costs)
 
 
-def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metric, prior: Prior) -> Verdict:
+def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metric, prior: Prior | None) -> Verdict:
     """Draw the conclusion from everything that was run.
 
     Args:
@@ -74,7 +74,7 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
         task: What is asked.
         options: Worth, preference and limits.
         metric: The primary metric.
-        prior: What is usually reached on other data; with few labels it counts in the pick.
+        prior: What is usually reached on other data, or None; with few labels it counts in the pick.
 
     Raises:
         CheckFailedError: Nobody keeps to the limits.
@@ -173,11 +173,11 @@ def conclude(evidence: Evidence, task: Task, options: StudyOptions, metric: Metr
 
 
 def _weighing(
-    evidence: Evidence, today: _Today, task: Task, metric: Metric, prior: Prior
+    evidence: Evidence, today: _Today, task: Task, metric: Metric, prior: Prior | None
 ) -> Callable[[Scores], Scores]:
     """Return what makes of measured scores those to decide by: with few labels of classes, the prior has a say."""
     design = evidence.design
-    if task.kind is not TaskKind.CLASSIFY or design.n_rows >= PRIOR_BELOW or len(today.names) < 2:
+    if prior is None or task.kind is not TaskKind.CLASSIFY or design.n_rows >= PRIOR_BELOW or len(today.names) < 2:
         return dict
     entrants = {name: evidence.entrants[name] for name in today.names}
     found = shrinkage(
