@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class Autoencoder(PoolOptions, Method):
+class Autoencoder(UnlabelledDetection):
     """Score a row by how badly a small network draws it that has learnt to draw the pool.
 
     **Idea.** A network g of four layers with a bottleneck minimises ``mean_i |z_i - g(m_i z_i)|^2`` over the scaled
@@ -42,10 +33,6 @@ class Autoencoder(PoolOptions, Method):
     **Example.** ``nshot compare payments.csv --task detect --also autoencoder``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     uses_seed: ClassVar[bool] = True
     by_default: ClassVar[bool] = False
 
@@ -62,36 +49,29 @@ class Autoencoder(PoolOptions, Method):
     hidden: float = Field(default=0.3, ge=0, lt=1)
     """The share of values that are hidden at each step."""
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the network trained on the pool; see `Method.fit`."""
-        from nshot.training import frozen
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the trained network."""
+        from nshot.training.outliers.autoencoder import Autoencoder as Learnt
+
+        return Learnt
+
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the network trained on these vectors, and how the training went."""
         from nshot.training.batching import schedule
         from nshot.training.loop import TrainingSettings
         from nshot.training.outliers.autoencoder import trained
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        planned = schedule(len(sample.vectors), epochs=self.epochs, batch_size=self.batch_size)
+        planned = schedule(len(vectors), epochs=self.epochs, batch_size=self.batch_size)
         detector, record = trained(
-            sample.vectors,
+            vectors,
             widths=(self.width, self.bottleneck),
             hidden=self.hidden,
             schedule=replace(planned, steps=max(_FEWEST_STEPS, planned.steps)),
             settings=TrainingSettings(self.learning_rate),
             context=context,
         )
-        return FittedDetector(encoder, detector, {**sample.settings, "training": record.as_json()})
-
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved network; see `Method.restore`."""
-        from nshot.training.outliers.autoencoder import Autoencoder as Learnt
-        from nshot.training.outliers.detector import FittedDetector
-
-        return FittedDetector.restore(state, open_backbone, Learnt)
+        return detector, {"training": record.as_json()}
 
 
 _FEWEST_STEPS = 300

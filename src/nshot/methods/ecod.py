@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class Ecod(PoolOptions, Method):
+class Ecod(UnlabelledDetection):
     """Score a row by how far out in the tails of its columns it lies (empirical cumulative distribution).
 
     **Idea.** With F_j the share of the pool's values of column j up to x_j, and G_j the share from x_j on,
@@ -40,29 +31,17 @@ class Ecod(PoolOptions, Method):
     **Example.** ``nshot fit payments.csv --task detect --method ecod --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     relative_cost: ClassVar[float] = 0.05
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the detector learnt from the pool; see `Method.fit`."""
-        from nshot.training import frozen
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the kind of detector."""
         from nshot.training.outliers.columns import TailProbabilities
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        detector = TailProbabilities.of(sample.vectors)
-        return FittedDetector(encoder, detector, sample.settings)
+        return TailProbabilities
 
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved detector; see `Method.restore`."""
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the detector learnt from these vectors."""
         from nshot.training.outliers.columns import TailProbabilities
-        from nshot.training.outliers.detector import FittedDetector
 
-        return FittedDetector.restore(state, open_backbone, TailProbabilities)
+        return TailProbabilities.of(vectors), {}

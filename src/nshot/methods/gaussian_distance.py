@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class GaussianDistance(PoolOptions, Method):
+class GaussianDistance(UnlabelledDetection):
     """Score a row by its Mahalanobis distance from the middle of the usual rows.
 
     **Idea.** ``s(x) = sqrt((f(x) - m)' S^-1 (f(x) - m))``, mean m and covariance S being those of the three quarters
@@ -40,29 +31,17 @@ class GaussianDistance(PoolOptions, Method):
     **Example.** ``nshot fit payments.csv --task detect --method gaussian_distance --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     relative_cost: ClassVar[float] = 0.05
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the detector learnt from the pool; see `Method.fit`."""
-        from nshot.training import frozen
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the kind of detector."""
         from nshot.training.outliers.directions import MahalanobisDistance
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        detector = MahalanobisDistance.of(sample.vectors)
-        return FittedDetector(encoder, detector, sample.settings)
+        return MahalanobisDistance
 
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved detector; see `Method.restore`."""
-        from nshot.training.outliers.detector import FittedDetector
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the detector learnt from these vectors."""
         from nshot.training.outliers.directions import MahalanobisDistance
 
-        return FittedDetector.restore(state, open_backbone, MahalanobisDistance)
+        return MahalanobisDistance.of(vectors), {}

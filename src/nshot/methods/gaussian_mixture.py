@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from nshot.training.clustering.method import FindsGroups, GroupOptions
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
+if TYPE_CHECKING:
+    from nshot.training.clustering.rules import Rule
 
 
-class GaussianMixture(Method):
+class GaussianMixture(GroupOptions, FindsGroups):
     """Put every example into the component of a Gaussian mixture that most probably made it.
 
     **Idea.** ``maximise sum_i log sum_g w_g N(z(x_i); m_g, S_g)`` by expectation maximisation, z being at most 20
@@ -40,27 +27,9 @@ class GaussianMixture(Method):
     **Example.** ``nshot fit customers.csv --task cluster --method gaussian_mixture --set groups=5 --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLUSTER}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
-    uses_seed: ClassVar[bool] = True
-
-    groups: int | None = Field(default=None, ge=2)
-    """Number of groups; left out: found by how stable they are, none being an answer."""
-
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the groups of the pool; see `Method.fit`."""
-        from nshot.training.clustering import predictor
-
-        self.require(task, train, backbone)
-        return predictor.fitted(self.method_name(), self.groups, task, pool, backbone, context)
-
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved groups; see `Method.restore`."""
-        from nshot.training.clustering import predictor
+    @classmethod
+    def rule(cls) -> type[Rule]:
+        """Return the kind of rule."""
         from nshot.training.clustering.rules import LikeliestComponent
 
-        return predictor.restored(LikeliestComponent.from_tensors, task, state, open_backbone)
+        return LikeliestComponent

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class IsolationForest(PoolOptions, Method):
+class IsolationForest(UnlabelledDetection):
     """Score a row by how few random cuts through the pool separate it from all other rows.
 
     **Idea.** A tree cuts a random part of the pool at random places of random columns until every row is alone. With
@@ -41,10 +32,6 @@ class IsolationForest(PoolOptions, Method):
     **Example.** ``nshot fit payments.csv --task detect --method isolation_forest --out model``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     uses_seed: ClassVar[bool] = True
     relative_cost: ClassVar[float] = 0.1
 
@@ -53,23 +40,15 @@ class IsolationForest(PoolOptions, Method):
     rows_per_tree: int = Field(default=256, ge=2)
     """Rows of the pool that each tree is grown from; of fewer all."""
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the detector learnt from the pool; see `Method.fit`."""
-        from nshot.training import frozen
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the kind of detector."""
         from nshot.training.outliers.forest import Forest
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        detector = Forest.grown(sample.vectors, trees=self.trees, rows_per_tree=self.rows_per_tree, seed=context.seed)
-        return FittedDetector(encoder, detector, sample.settings)
+        return Forest
 
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved detector; see `Method.restore`."""
-        from nshot.training.outliers.detector import FittedDetector
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the detector learnt from these vectors."""
         from nshot.training.outliers.forest import Forest
 
-        return FittedDetector.restore(state, open_backbone, Forest)
+        return Forest.grown(vectors, trees=self.trees, rows_per_tree=self.rows_per_tree, seed=context.seed), {}

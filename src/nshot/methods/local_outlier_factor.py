@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class LocalOutlierFactor(PoolOptions, Method):
+class LocalOutlierFactor(UnlabelledDetection):
     """Score a row by how much thinner the place where it lies is than the places of its neighbours.
 
     **Idea.** The density at x is one over its mean reach from its k nearest rows o, the reach from o being at least o's
@@ -41,33 +32,21 @@ class LocalOutlierFactor(PoolOptions, Method):
     **Example.** ``nshot compare payments.csv --task detect --also local_outlier_factor``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     relative_cost: ClassVar[float] = 0.1
     by_default: ClassVar[bool] = False
 
     neighbours: int = Field(default=20, ge=1)
     """k: how many nearest rows are compared with."""
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the detector learnt from the pool; see `Method.fit`."""
-        from nshot.training import frozen
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the kind of detector."""
         from nshot.training.outliers.neighbours import LocalFactor
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        detector = LocalFactor.of(sample.vectors, self.neighbours, self.method_name())
-        return FittedDetector(encoder, detector, sample.settings)
+        return LocalFactor
 
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved detector; see `Method.restore`."""
-        from nshot.training.outliers.detector import FittedDetector
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the detector learnt from these vectors."""
         from nshot.training.outliers.neighbours import LocalFactor
 
-        return FittedDetector.restore(state, open_backbone, LocalFactor)
+        return LocalFactor.of(vectors, self.neighbours, self.method_name()), {}

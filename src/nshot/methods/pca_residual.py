@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from nshot.core import (
-    Ability,
-    Backbone,
-    BackboneRef,
-    Dataset,
-    Family,
-    FitContext,
-    Needs,
-    Predictor,
-    State,
-    Task,
-    TaskKind,
-)
-from nshot.spec import Method
-from nshot.training.outliers.options import PoolOptions
+from nshot.core import FitContext
+from nshot.training.outliers.method import UnlabelledDetection
+
+if TYPE_CHECKING:
+    from nshot.training.outliers.detector import Detector
+    from nshot.training.rowwise import Array
 
 
-class PcaResidual(PoolOptions, Method):
+class PcaResidual(UnlabelledDetection):
     """Score a row by its distance from the plane of the pool's first principal components.
 
     **Idea.** With V the first components of the scaled columns, as many as hold a share of the variance,
@@ -41,33 +32,21 @@ class PcaResidual(PoolOptions, Method):
     **Example.** ``nshot compare payments.csv --task detect --also pca_residual``
     """
 
-    needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS}), fewest_labels=0, pool=True
-    )
-    family: ClassVar[Family] = Family.UNSUPERVISED
     relative_cost: ClassVar[float] = 0.05
     by_default: ClassVar[bool] = False
 
     share: float = Field(default=0.5, ge=0, lt=1)
     """The share of the variance that the plane holds."""
 
-    def fit(
-        self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
-    ) -> Predictor:
-        """Return the detector learnt from the pool; see `Method.fit`."""
-        from nshot.training import frozen
-        from nshot.training.outliers.detector import FittedDetector, learnt_from
+    @classmethod
+    def detector(cls) -> type[Detector]:
+        """Return the kind of detector."""
         from nshot.training.outliers.directions import SubspaceResidual
 
-        self.require(task, train, backbone)
-        encoder = frozen.encoder(backbone)
-        sample = learnt_from(encoder, pool, self.most_rows, self.method_name())
-        detector = SubspaceResidual.of(sample.vectors, self.share)
-        return FittedDetector(encoder, detector, sample.settings)
+        return SubspaceResidual
 
-    def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
-        """Return the saved detector; see `Method.restore`."""
-        from nshot.training.outliers.detector import FittedDetector
+    def learn(self, vectors: Array, context: FitContext) -> tuple[Detector, Mapping[str, Any]]:
+        """Return the detector learnt from these vectors."""
         from nshot.training.outliers.directions import SubspaceResidual
 
-        return FittedDetector.restore(state, open_backbone, SubspaceResidual)
+        return SubspaceResidual.of(vectors, self.share), {}

@@ -368,13 +368,9 @@ class Worker:
         setting = self._setting
         draw = setting.draws[request.repeat, request.fold]
         labelled = draw.order[: request.n_labels]
-        others: dict[Pool, Sequence[int]] = {
-            Pool.ALL: [*draw.order, *draw.rest],
-            Pool.OTHERS: [*draw.order[request.n_labels :], *draw.rest],
-            Pool.UNCOUNTED: draw.rest.tolist(),
-        }
+        counted = {Pool.ALL: draw.order, Pool.OTHERS: draw.order[request.n_labels :], Pool.UNCOUNTED: draw.order[:0]}
         test = (setting.test or setting.train).take(draw.test)
-        return setting.train.take(labelled), test, self._pool(others[setting.pool])
+        return setting.train.take(labelled), test, self._pool([*counted[setting.pool], *draw.rest])
 
     def _drawn(self, request: Fit) -> Sequence[Any]:
         """Return every example that the fits of a draw may learn from."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -20,6 +20,10 @@ _BLOCK_ELEMENTS = 1 << 22
 
 class Rule(Protocol):
     """Puts rows into groups."""
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> Self:
+        """Return the rule that `tensors` gave."""
 
     @property
     def n_groups(self) -> int:
@@ -66,7 +70,7 @@ class NearestCentre:
         return {"centres": self.centres}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Array]) -> NearestCentre:
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> Self:
         """Return the rule that `tensors` gave."""
         return cls(tensors["centres"])
 
@@ -112,7 +116,7 @@ class LikeliestComponent:
         return {"weights": self.weights, "means": self.means, "factors": self.factors}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Array]) -> LikeliestComponent:
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> Self:
         """Return the rule that `tensors` gave."""
         return cls(tensors["weights"], tensors["means"], tensors["factors"])
 
@@ -162,7 +166,7 @@ class NearestMember:
         return {"members": self.members, "groups": self.groups, "reach": self.reach}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Array]) -> NearestMember:
+    def from_tensors(cls, tensors: Mapping[str, Array]) -> Self:
         """Return the rule that `tensors` gave."""
         return cls(tensors["members"], tensors["groups"], tensors["reach"])
 
