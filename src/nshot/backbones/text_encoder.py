@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from nshot.core import (
     Example,
     PrefixShape,
     Progress,
+    UnsupportedError,
     Vocabulary,
     silent,
 )
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 _WINDOW = 16_384
 # Tokens of one inference batch. Measured: fewer leave the matrix units idle, more fall out of the processor's cache.
 _BATCH_TOKENS = 2048
+# After so many texts freed memory goes back to the system; that takes a tenth of the time of embedding a single one.
+_GIVE_BACK_AFTER = 256
 # The same for the states of all tokens of a split network, which take a hundred times the memory of vectors.
 _SPLIT_WINDOW = 1024
 
@@ -82,6 +86,7 @@ class TextEncoder(LocalModel):
         )
         self._settings = read_settings(located.folder)
         self._cache = cache
+        self._since_given_back = 0
 
     @property
     def settings(self) -> EncoderSettings:
@@ -198,6 +203,21 @@ class TextEncoder(LocalModel):
         """
         return TextSplit(self, top)
 
+    def shortened(self, layers: int) -> TextEncoder:
+        """Return the encoder of the first `layers`, ``1 <= layers <= depth``; it keeps no vectors.
+
+        Raises:
+            UnsupportedError: The network is no BERT.
+        """
+        from nshot.backbones.bert import BertShape
+
+        if BertShape.of(self._settings.config) is None:
+            raise UnsupportedError(
+                f"Only a network of the architecture of BERT is cut to its first layers so far, and {self.ref.name} is "
+                f"a '{self._settings.model_type}'. Leave layers out."
+            )
+        return _ShortEncoder(self, layers)
+
     @cached_property
     def prefix_shape(self) -> PrefixShape | None:
         """Return the sizes of a prefix, or None: only the architecture of BERT takes one."""
@@ -267,7 +287,10 @@ class TextEncoder(LocalModel):
                     vectors[start + rows] = made.float().cpu().numpy()
                     done += len(rows)
                     self._progress(done, len(texts), "embedding")
-        _give_back_memory()
+        self._since_given_back += len(texts)
+        if self._since_given_back >= _GIVE_BACK_AFTER:
+            self._since_given_back = 0
+            _give_back_memory()
         return vectors
 
 
@@ -353,6 +376,7 @@ class _AdaptedEncoder(TextEncoder):
             trust_remote_code=original._trust_remote_code,
             progress=original._progress,
         )
+        self._settings = original._settings
         self._original = original
         self._weights = dict(weights)
 
@@ -363,7 +387,21 @@ class _AdaptedEncoder(TextEncoder):
     def _pretrained(self) -> torch.nn.Module:
         from nshot.backbones.networks import changed
 
-        return changed(super()._pretrained(), self._weights)
+        return changed(self._original.module(), self._weights)
+
+
+class _ShortEncoder(_AdaptedEncoder):
+    """The first layers of a text encoder."""
+
+    def __init__(self, original: TextEncoder, layers: int) -> None:
+        super().__init__(original, {})
+        config = {**self._settings.config, "num_hidden_layers": layers}
+        self._settings = replace(self._settings, config=config)
+
+    def _pretrained(self) -> torch.nn.Module:
+        from nshot.backbones.networks import shortened
+
+        return shortened(self._original.module(), self._settings)
 
 
 class _PrefixedEncoder(_AdaptedEncoder):

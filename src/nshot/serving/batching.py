@@ -15,20 +15,16 @@ from nshot.core import Example, Prediction
 from nshot.serving.counters import Counters
 from nshot.serving.log import log_without_texts
 from nshot.serving.predicting import ServedPredictor, weight_of
-from nshot.serving.queue import FullError
+from nshot.serving.queue import DeadlineError, FullError
 
 _BATCH_CHARACTERS = 2048
 """What is computed together, some 30 sentences. More is hardly faster, and lets the processor rest between batches:
 nothing is left to compute while answers are sent and the next requests come."""
+_PAUSE_SECONDS = 0.001
+"""While further requests come at least this often, those who were just answered are given the time to ask again."""
+_LONGEST_WAIT_SECONDS = 0.01
 _FIRST_GUESS_SECONDS = 0.01
 """How long an example takes, before any was computed."""
-
-
-class DeadlineError(Exception):
-    """There was no answer in time."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"There was no answer within {seconds:g} s. Send fewer inputs at once, or try again later.")
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,12 @@ class _Done:
 
 
 class Batcher:
-    """Computes what waits in a thread of its own: when it is free it takes what is there, and never waits for more."""
+    """Computes what waits in a thread of its own: when it is free it takes what is there.
+
+    Clients that ask one request after the other would split into two halves, one computed while the other is answered,
+    and small batches take longer for each text. So it waits, some milliseconds at most, while those who were just
+    answered ask again. A lone client is never waited for.
+    """
 
     def __init__(self, most_waiting: int, counters: Counters) -> None:
         """Make ready.
@@ -133,13 +134,17 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
+        expected = 0
         while True:
             with self._changed:
                 while not self._jobs:
                     if self._is_closed:
                         return
                     self._changed.wait()
+            self._let_come(expected)
+            with self._changed:
                 jobs = self._together()
+                left = len(self._jobs)
             began = time.monotonic()
             wanted = [job for job in jobs if not job.answer.done()]
             outcomes = _computed(wanted)
@@ -148,6 +153,17 @@ class Batcher:
             with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._deliver, done)
             _watch(done)
+            expected = left + len(jobs)
+
+    def _let_come(self, expected: int) -> None:
+        """Wait while requests keep coming, until as many are there as waited and were answered last time."""
+        end = time.monotonic() + _LONGEST_WAIT_SECONDS
+        there = len(self._jobs)
+        while there < expected and not self._is_closed and time.monotonic() < end:
+            time.sleep(_PAUSE_SECONDS)
+            before, there = there, len(self._jobs)
+            if there == before:
+                return
 
     def _together(self) -> list[_Job]:
         """Take the job that has waited longest, and those of the same model that fit beside it, in their order."""

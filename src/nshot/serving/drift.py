@@ -10,6 +10,8 @@ from nshot.serving.watching import Watch
 
 _EVERY = 32
 """Which of the inputs are embedded once more for their distance from the training: every so manieth."""
+_TOGETHER = 8
+"""So many of them are embedded at once, which takes less than half of the time of one after the other."""
 
 
 class Drift:
@@ -26,12 +28,17 @@ class Drift:
         wanted = self._watch.backbone
         self._encoder = next((each for each in backbones if each.ref.id == wanted and isinstance(each, Embeds)), None)
         self._seen = 0
+        self._drawn: list[Example] = []
 
     def saw(self, examples: Sequence[Example], prediction: Prediction) -> None:
         """Count n examples and the answers to them."""
-        drawn = examples[-self._seen % _EVERY :: _EVERY]
+        features = None
+        if self._encoder is not None:
+            self._drawn.extend(examples[-self._seen % _EVERY :: _EVERY])
+            if len(self._drawn) >= _TOGETHER:
+                drawn, self._drawn = self._drawn, []
+                features = self._encoder.embed(drawn)
         self._seen += len(examples)
-        features = self._encoder.embed(drawn) if self._encoder is not None and drawn else None
         self._watch.saw(prediction, features)
 
     def figures(self) -> dict[str, float]:
