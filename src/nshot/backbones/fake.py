@@ -205,6 +205,10 @@ class FakeTextEncoder:
         """
         return FakeSplit(self._weights)
 
+    def shortened(self, layers: int) -> FakeTextEncoder:
+        """Return the encoder of its first layer, which is all of it."""
+        return self
+
     def adapted(self, weights: Mapping[str, np.ndarray]) -> FakeTextEncoder:
         """Return an encoder with these weights; names that are absent keep their value."""
         return FakeTextEncoder({**self._weights, **weights})

@@ -104,6 +104,25 @@ def changed(network: nn.Module, weights: Mapping[str, np.ndarray]) -> nn.Module:
     return network
 
 
+def shortened(network: nn.Module, settings: EncoderSettings) -> BertEncoder:
+    """Return the first layers of a network, with its embeddings and its head.
+
+    Args:
+        network: A `BertEncoder`, which is not to be used any more.
+        settings: Their config says how many layers there are to be.
+
+    Raises:
+        UnsupportedError: It is another network.
+    """
+    shape = BertShape.of(settings.config)
+    if not isinstance(network, BertEncoder) or shape is None:
+        raise UnsupportedError("Only the architecture of BERT is cut to its first layers.")
+    short = BertEncoder(shape, network.head)
+    weights = network.state_dict()
+    short.load_state_dict({name: weights[name] for name in short.state_dict()})
+    return short.eval()
+
+
 def prefixed(network: nn.Module, vectors: np.ndarray) -> BertEncoder:
     """Return the network with these vectors before every text in every layer; nothing else of it is trained.
 

@@ -20,6 +20,7 @@ from nshot.core.backbone import (
     PrefixShape,
     ReadsTokens,
     Scores,
+    Shortens,
     Split,
     Splits,
     Starts,
@@ -44,6 +45,7 @@ from nshot.core.conversation import (
     tool_call,
 )
 from nshot.core.dataset import Dataset, Example, Selection
+from nshot.core.distils import Distils
 from nshot.core.errors import (
     CheckFailedError,
     CostLimitError,
@@ -93,6 +95,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Decoding",
+    "Distils",
     "Embeds",
     "EnvironmentProblem",
     "Example",
@@ -126,6 +129,7 @@ __all__ = [
     "Scores",
     "Selection",
     "Severity",
+    "Shortens",
     "Span",
     "Split",
     "Splits",

@@ -428,6 +428,22 @@ class Splits(Protocol):
         """
 
 
+@runtime_checkable
+class Shortens(Protocol):
+    """Hands out a smaller model: its first layers alone, with the pooling that it has."""
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+
+    def shortened(self, layers: int) -> Backbone:
+        """Return a backbone of the same kind, and under the same `ref`, that has the first `layers` only.
+
+        Raises:
+            UnsupportedError: This network cannot do without its other layers.
+        """
+
+
 @dataclass(frozen=True)
 class PrefixShape:
     """The sizes of a prefix: keys and values that stand before every example in every layer.

@@ -217,6 +217,29 @@ def design(
     )
 
 
+def hold_out(
+    targets: Sequence[str] | None, groups: NDArray[np.int64], *, share: float, seed: int
+) -> tuple[Positions, Positions]:
+    """Divide n rows once: return the positions to learn from, and those held out.
+
+    Args:
+        targets: As in `design`.
+        groups: As in `design`.
+        share: Of the rows that are held out, about; from 0 to a half.
+        seed: Decides which.
+
+    Raises:
+        DataError: There is one group only, so that nothing would be left to learn from.
+    """
+    different = len(np.unique(groups))
+    if different < 2:
+        raise DataError(
+            "All rows are the same, or nearly: none can be held out from the others. Give rows that differ."
+        )
+    n = len(groups)
+    return _k_folds(_codes(targets, n), groups, np.arange(n), min(round(1 / share), different), seed)[0]
+
+
 def _is_held_out(positions: Positions, counted: NDArray[np.bool_]) -> bool:
     """Return whether one hold-out tells enough."""
     n, n_counted = len(positions), int(counted[positions].sum())

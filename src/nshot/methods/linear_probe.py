@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ from nshot.core import (
     TaskKind,
 )
 from nshot.spec import Method
+
+if TYPE_CHECKING:
+    from nshot.training.rowwise import Array
 
 
 class LinearProbe(Method):
@@ -58,15 +61,36 @@ class LinearProbe(Method):
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
         """Return the fitted probe; see `Method.fit`."""
-        from nshot.training import detection, frozen
-        from nshot.training.head import FittedProbe, fit_to
+        from nshot.training import detection
 
         self.require(task, train, backbone)
         if task.kind is TaskKind.DETECT:
             return detection.fitted(self, task, train, pool, backbone, context)
+        return self._fitted(task, train, backbone, context)
+
+    def distilled(
+        self, task: Task, train: Dataset, probabilities: Array, backbone: Backbone | None, context: FitContext
+    ) -> Predictor:
+        """Return the probe that answers like a teacher; see `Distils`."""
+        self.require(task, train, backbone)
+        return self._fitted(task, train, backbone, context, probabilities)
+
+    def _fitted(
+        self,
+        task: Task,
+        train: Dataset,
+        backbone: Backbone | None,
+        context: FitContext,
+        probabilities: Array | None = None,
+    ) -> Predictor:
+        from nshot.training import frozen
+        from nshot.training.head import FittedProbe, fit_to
+
         encoder = frozen.encoder(backbone)
         features = frozen.embed(encoder, train.examples)
-        head = fit_to(task, features, train, objective=context.objective, strength=self.strength)
+        head = fit_to(
+            task, features, train, objective=context.objective, strength=self.strength, probabilities=probabilities
+        )
         return FittedProbe(task, encoder, head)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:

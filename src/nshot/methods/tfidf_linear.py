@@ -70,13 +70,27 @@ class TfidfLinear(Method):
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
         """Return vocabulary and weights; see `Method.fit`."""
+        self.require(task, train, backbone)
+        return self._fitted(task, train, context)
+
+    def distilled(
+        self, task: Task, train: Dataset, probabilities: Array, backbone: Backbone | None, context: FitContext
+    ) -> Predictor:
+        """Return vocabulary and weights that answer like a teacher; see `Distils`."""
+        self.require(task, train, backbone)
+        return self._fitted(task, train, context, probabilities)
+
+    def _fitted(
+        self, task: Task, train: Dataset, context: FitContext, probabilities: Array | None = None
+    ) -> FittedWords:
         from nshot.training.head import fit_to
 
-        self.require(task, train, backbone)
         counts = [Counter(_terms(text)) for text in train.examples]
         vocabulary, rarity = _vocabulary(counts)
         vectors = _vectors(counts, vocabulary, rarity)
-        head = fit_to(task, vectors, train, objective=context.objective, strength=self.strength)
+        head = fit_to(
+            task, vectors, train, objective=context.objective, strength=self.strength, probabilities=probabilities
+        )
         return FittedWords(task, vocabulary, rarity, head)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nshot.core import Prediction, Task, TaskKind
-from nshot.training import frozen, logistic, losses, ridge, selection
+from nshot.training import distillation, frozen, logistic, losses, ridge, selection
 from nshot.training.logistic import Logistic
 from nshot.training.rowwise import normalised, softmax
 from nshot.training.values import Scale
@@ -34,7 +34,7 @@ class Goal(Protocol):
 
     @property
     def targets(self) -> Array:
-        """What the loss compares with, shape (n,)."""
+        """What the loss compares with, shape (n,) or (n, k)."""
 
     def part(self, rows: Array) -> Goal:
         """Return the goal of these rows only, with the same outputs."""
@@ -77,8 +77,14 @@ class Goal(Protocol):
         """Return what `said` needs to know of it, json-able."""
 
 
-def goal(task: Task, targets: Sequence[Any]) -> Goal:
+def goal(task: Task, targets: Sequence[Any], probabilities: Array | None = None) -> Goal:
     """Return the goal of n labelled examples.
+
+    Args:
+        task: What is asked.
+        targets: n targets.
+        probabilities: How sure a teacher, whose answers the targets are, is of each label, shape (n, labels); not for
+            values.
 
     Raises:
         DataError: A target of a regression is no finite number.
@@ -87,7 +93,9 @@ def goal(task: Task, targets: Sequence[Any]) -> Goal:
         scale = Scale.of(targets)
         return Values(task, scale, scale.standard(targets).astype(np.float32))
     names, codes = frozen.numbered(targets)
-    return Classes(task, names, codes)
+    if probabilities is None:
+        return Classes(task, names, codes)
+    return Classes(task, names, codes, distillation.softened(distillation.shares(task, names, probabilities)))
 
 
 def said(task: Task, settings: Mapping[str, Any], scores: Array, label_smoothing: float) -> Prediction:
@@ -113,11 +121,14 @@ class Classes:
         task: Its labels are the columns of answers.
         names: The labels that occur, k of them.
         codes: The class of each example, int64, shape (n,).
+        shares: Of each class in each example, softened, float32, shape (n, k), where that is learnt in place of the
+            codes.
     """
 
     task: Task
     names: tuple[str, ...]
     codes: Array
+    shares: Array | None = None
 
     @property
     def outputs(self) -> int:
@@ -130,25 +141,33 @@ class Classes:
         return len(self.names) < 2
 
     @property
+    def temperature(self) -> float:
+        """Return what the shares were softened by."""
+        return 1.0 if self.shares is None else distillation.TEMPERATURE
+
+    @property
     def targets(self) -> Array:
-        """Return the codes."""
-        return self.codes
+        """Return the codes, or the shares."""
+        return self.codes if self.shares is None else self.shares
 
     def part(self, rows: Array) -> Classes:
         """Return these rows, the classes staying all."""
-        return replace(self, codes=self.codes[rows])
+        return replace(self, codes=self.codes[rows], shares=None if self.shares is None else self.shares[rows])
 
     def start(self, features: Array) -> Logistic:
         """Return a strongly regularised logistic regression on vectors of length one."""
-        return logistic.fit(normalised(features), self.codes, self.outputs, strength=_START_STRENGTH)
+        found = logistic.fit(normalised(features), self.targets, self.outputs, strength=_START_STRENGTH)
+        return replace(
+            found, coefficients=found.coefficients * self.temperature, offsets=found.offsets * self.temperature
+        )
 
     def loss(self, label_smoothing: float) -> losses.Loss:
         """Return the cross-entropy."""
-        return losses.cross_entropy(label_smoothing)
+        return losses.cross_entropy(label_smoothing, self.temperature)
 
     def chance(self, label_smoothing: float) -> float:
         """Return the entropy of the classes."""
-        return losses.chance_loss(self.codes, self.outputs, label_smoothing)
+        return losses.chance_loss(self.targets, self.outputs, label_smoothing)
 
     def folds(self, groups: Sequence[Hashable] | None) -> Array:
         """Return folds with the classes in proportion."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nshot.core import Backbone, BackboneRef, Dataset, Example, Prediction, State, Task, TaskKind
-from nshot.training import frozen, logistic, ridge, selection
+from nshot.training import distillation, frozen, logistic, ridge, selection
 from nshot.training.readout import Readout
 from nshot.training.ridge import ValueHead
 from nshot.training.rowwise import products, softmax
@@ -81,6 +81,7 @@ def fit_to(
     *,
     objective: Callable[[Sequence[Any], Prediction], float],
     strength: float | None = None,
+    probabilities: Array | None = None,
 ) -> LinearHead | ValueHead:
     """Return the head that the task asks for: of classes, or of values.
 
@@ -90,6 +91,7 @@ def fit_to(
         train: n labelled examples.
         objective: As in `FitContext`.
         strength: C, or None to choose it.
+        probabilities: As in `fit_head`; not for values.
 
     Raises:
         DataError: A target of a regression is no finite number.
@@ -97,7 +99,15 @@ def fit_to(
     """
     targets = train.labelled_targets()
     if task.kind is not TaskKind.REGRESS:
-        return fit_head(task, features, targets, objective=objective, groups=train.groups, strength=strength)
+        return fit_head(
+            task,
+            features,
+            targets,
+            objective=objective,
+            groups=train.groups,
+            strength=strength,
+            probabilities=probabilities,
+        )
     return ridge.fit_head(
         features,
         targets,
@@ -122,6 +132,7 @@ def fit_head(
     groups: Sequence[Hashable] | None = None,
     strength: float | None = None,
     extra: ExtraRows | None = None,
+    probabilities: Array | None = None,
 ) -> LinearHead:
     """Return a head fitted to n rows.
 
@@ -133,6 +144,9 @@ def fit_head(
         groups: n group keys, or None; a group is never on both sides of an inner split.
         strength: C, or None to choose it.
         extra: Rows that are learnt from besides.
+        probabilities: How sure a teacher, whose answers `targets` are, is of each label of the task, shape (n, labels):
+            learnt in their place, every row counting the same, because what the teacher says of one class also says
+            what is like it. Not together with `extra`.
 
     Raises:
         TrainingError: The features are too large for the arithmetic.
@@ -154,9 +168,11 @@ def fit_head(
     def judge(scores: Array) -> float:
         return objective(held_targets, frozen.answers(task, classes, softmax(scores)))
 
+    shares = None if probabilities is None else distillation.shares(task, classes, probabilities)
+    sharpened = 1.0 if shares is None else distillation.TEMPERATURE
     selected = logistic.select_and_fit(
         features * scale,
-        codes,
+        codes if shares is None else distillation.softened(shares),
         len(classes),
         folds=folds,
         judge=judge,
@@ -165,7 +181,8 @@ def fit_head(
     )
     log_prior = np.log(np.bincount(codes, weights=worth, minlength=len(classes)) / worth.sum())
     share = selection.prior_share(selected.scores, log_prior, judge)
-    factor = selection.calibration(selected.scores + share * log_prior, codes[selected.held])
+    true = (codes if shares is None else shares)[selected.held]
+    factor = sharpened * selection.calibration(sharpened * (selected.scores + share * log_prior), true)
     chosen = {
         "strength": selected.model.strength,
         "prior_share": share,

@@ -1,7 +1,8 @@
 """Multinomial logistic regression: the optimum of scikit-learn's `LogisticRegression`, several problems at once.
 
 Minimises ``C * sum_i v_i * -log softmax(W x_i + b)[y_i] + |W|^2 / 2`` (the offsets b are free; with two classes the
-penalty is that of the one-score form, as in scikit-learn).
+penalty is that of the one-score form, as in scikit-learn). Where a row belongs to several classes with shares p_i that
+sum to one, what is minimised is the cross-entropy ``sum_i v_i * -sum_c p_ic log softmax(W x_i + b)_c`` in its place.
 
 Two things make it quick. Features are centred and turned into their principal axes, where the Hessian is nearly
 diagonal, so that L-BFGS started from that diagonal needs few steps; with fewer rows than dimensions this also
@@ -97,7 +98,8 @@ def fit(
 
     Args:
         features: Shape (n, d): dense, or a SciPy CSR matrix. float64 is solved in float64, all else in float32.
-        codes: The class of each row, shape (n,).
+        codes: The class of each row, shape (n,); or the share that each class has in it, shape (n, n_classes), rows
+            summing to one.
         n_classes: Number of classes; one that has no row gets no probability.
         strength: C: the larger, the weaker the regularisation.
         weights: Row weights v, shape (n,), or None for ones.
@@ -247,7 +249,8 @@ class _Solver:
         self, design: _Design, codes: Array, n_classes: int, weights: Array, start: Array | None = None
     ) -> None:
         kind = design.axes.dtype
-        self._design, self._codes = design, codes
+        self._design = design
+        self._codes = codes if codes.ndim == 1 else codes.astype(kind)
         self._rows = np.arange(len(codes))
         self._weights = np.ascontiguousarray(weights.T, dtype=kind)
         shape = (design.axes.shape[1], len(weights), n_classes)
@@ -255,7 +258,8 @@ class _Solver:
         self._penalty[-1] = 0
         present = np.zeros(shape[1:], dtype=bool)
         for problem, of_rows in enumerate(weights):
-            present[problem, codes[of_rows > 0]] = True
+            learnt = codes[of_rows > 0]
+            present[problem, learnt if codes.ndim == 1 else (learnt > 0).any(axis=0)] = True
         # Without a row a class's offset would run to minus infinity; its score is put there and its parameters rest.
         self.absent = np.where(present, 0, _ABSENT).astype(kind)
         self._two_classes = n_classes == 2
@@ -276,15 +280,24 @@ class _Solver:
         probabilities = np.exp(scores - top)
         total = probabilities.sum(axis=-1, keepdims=True)
         probabilities /= total
-        true = scores[self._rows, :, self._codes] - top[..., 0] - np.log(total[..., 0])
+        true = self._of_the_true(scores) - top[..., 0] - np.log(total[..., 0])
         # A held-out row of a class that its problem has not seen is infinitely surprising; it weighs nothing.
         losses = np.where(self._weights > 0, self._weights * true, 0).sum(axis=0, dtype=np.float64)
         sizes = np.square(parameters[:-1]).sum(axis=(0, 2), dtype=np.float64)
         return probabilities, 0.5 * sizes - strength * losses
 
+    def _of_the_true(self, scores: Array) -> Array:
+        """Return the score of each row's class, or of its classes by their shares, shape (n, P)."""
+        if self._codes.ndim == 1:
+            return np.asarray(scores[self._rows, :, self._codes])
+        return np.asarray(np.einsum("npk,nk->np", scores, self._codes))
+
     def _gradient(self, probabilities: Array, parameters: Array, strength: float) -> Array:
         """Return the gradient; `probabilities` is used up."""
-        probabilities[self._rows, :, self._codes] -= 1
+        if self._codes.ndim == 1:
+            probabilities[self._rows, :, self._codes] -= 1
+        else:
+            probabilities -= self._codes[:, None, :]
         probabilities *= self._weights[:, :, None] * strength
         return np.asarray(self._backwards(self._design.axes, probabilities) + self._penalty * parameters)
 

@@ -22,15 +22,16 @@ Loss: TypeAlias = Callable[[torch.nn.Module, Batch], torch.Tensor]
 """``loss(network, batch)``: the sum of `Batch.units` terms, a scalar with a gradient."""
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
-    """Return the loss of a network that answers with one score per class.
+def cross_entropy(label_smoothing: float = 0.0, temperature: float = 1.0) -> Loss:
+    """Return the loss of a network that answers with one score per class; targets are classes, or shares of them.
 
     Args:
         label_smoothing: The share e of each target that is spread evenly over all classes (Szegedy et al. 2016).
+        temperature: What the scores are divided by first (Hinton et al. 2015).
     """
 
     def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        scores = network(**batch.inputs).float()
+        scores = network(**batch.inputs).float() / temperature
         return functional.cross_entropy(scores, _targets(batch), label_smoothing=label_smoothing, reduction="sum")
 
     return loss
@@ -45,11 +46,12 @@ def chance_loss(codes: Array, n_classes: int, label_smoothing: float = 0.0) -> f
     """Return the smallest mean loss, in nats, of an answer that is the same for every example.
 
     Args:
-        codes: The class of each example, int64, shape (n,), n > 0.
+        codes: The class of each example, int64, shape (n,), n > 0; or the share that each class has in it, shape
+            (n, n_classes).
         n_classes: Number of classes.
         label_smoothing: As in `cross_entropy`.
     """
-    shares = np.bincount(codes, minlength=n_classes) / len(codes)
+    shares = np.bincount(codes, minlength=n_classes) / len(codes) if codes.ndim == 1 else codes.mean(axis=0)
     smoothed = (1 - label_smoothing) * shares + label_smoothing / n_classes
     present = smoothed[smoothed > 0]
     return float(-(present * np.log(present)).sum())

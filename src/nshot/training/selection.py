@@ -178,7 +178,7 @@ def calibration(scores: Array, codes: Array) -> float:
 
     Args:
         scores: Of held-out rows, shape (n, k).
-        codes: Their true classes, shape (n,).
+        codes: As in `log_loss`.
     """
     if len(scores) < _FEWEST_TO_CALIBRATE:
         return 1.0
@@ -190,9 +190,12 @@ def log_loss(scores: Array, codes: Array, weights: Array | None = None) -> float
 
     Args:
         scores: Shape (n, k).
-        codes: The true classes, shape (n,).
+        codes: The true classes, shape (n,); or the share that each has in a row, shape (n, k).
         weights: What each row counts, shape (n,); None: all the same.
     """
-    true = softmax(scores)[np.arange(len(codes)), codes]
-    surprises = -np.log(np.maximum(true, 1e-6))
+    found = np.maximum(softmax(scores), 1e-6)
+    if codes.ndim == 1:
+        surprises = -np.log(found[np.arange(len(codes)), codes])
+    else:
+        surprises = -(codes * np.log(found)).sum(axis=1)
     return float(surprises.mean() if weights is None else np.average(surprises, weights=weights))

@@ -57,7 +57,14 @@ class Labelled:
     groups: Sequence[Hashable] | None = None
 
     @classmethod
-    def of(cls, task: Task, train: Dataset, source: StartableEncoder, features: Array | None = None) -> Labelled:
+    def of(
+        cls,
+        task: Task,
+        train: Dataset,
+        source: StartableEncoder,
+        features: Array | None = None,
+        probabilities: Array | None = None,
+    ) -> Labelled:
         """Return the rows of `train` as the network of `source` takes them.
 
         Args:
@@ -65,11 +72,13 @@ class Labelled:
             train: n labelled examples.
             source: Prepares them, and computes the features.
             features: What the head starts from instead, shape (n, width).
+            probabilities: As in `goals.goal`.
         """
         if features is None:
             features = frozen.embed(source, train.examples)
         prepared = source.tokenize(train.examples)
-        return cls(goal(task, train.labelled_targets()), features, prepared, source.collate, train.groups)
+        asked = goal(task, train.labelled_targets(), probabilities)
+        return cls(asked, features, prepared, source.collate, train.groups)
 
     def part(self, rows: Array) -> Labelled:
         """Return these rows only; the head stays that of all."""
