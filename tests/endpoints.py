@@ -14,9 +14,12 @@ from typing import Any
 import uvicorn
 
 from nshot.backbones.fake import FakeGenerator
+from nshot.bundle import LabelGiven
 from nshot.core import Decoding, Example, Message, State
 from nshot.serving.application import application
+from nshot.serving.connections import BoundedHttp
 from nshot.serving.limits import Limits
+from nshot.serving.predicting import ServedPredictor
 from nshot.serving.served import Served, served
 from nshot.serving.service import Model
 from nshot.training.writing import ModelWriter
@@ -46,13 +49,17 @@ class Slow(FakeGenerator):
 
 @contextmanager
 def serving(
-    *models: Model, offered: dict[str, Model] | None = None, token: str | None = None, **limits: Any
+    *models: Model,
+    offered: dict[str, Model] | None = None,
+    token: str | None = None,
+    grow: Callable[[str, LabelGiven], ServedPredictor] | None = None,
+    **limits: Any,
 ) -> Iterator[str]:
     """Serve models, or those that are offered by name, on a free port; yield the base address of the protocol."""
     by_name = offered or {model.name: model for model in models or (echo(),)}
-    app = application(by_name, token=token, limits=Limits(**limits))
+    app = application(by_name, token=token, limits=Limits(**limits), grow=grow)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", http=BoundedHttp))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

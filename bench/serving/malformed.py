@@ -3,7 +3,8 @@
     python bench/serving/malformed.py [--requests 10000] [--seed 0]
 
 Half of them are made by schemathesis out of the server's own description of its interface, half by hand: bytes and
-fields of good requests replaced by odd ones. All are handed to the application in this process, without a socket.
+fields of good requests replaced by odd ones. All are handed to the application in this process, without a socket; what
+is no HTTP at all is in broken_http.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
@@ -23,10 +25,14 @@ from fastapi import FastAPI
 
 from nshot import api
 from nshot.backbones import open_backbone
+from nshot.backbones.fake import FakeGenerator
+from nshot.core import Decoding, State
 from nshot.serving.application import application
 from nshot.serving.middleware import AccessMiddleware
 from nshot.serving.predicting import open_saved
+from nshot.serving.served import served
 from nshot.serving.sharing import SharedBackbones
+from nshot.training.writing import ModelWriter
 
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 1e308, -1e308, 10**400, "", " ", "\u0000", "\ud83d\ude00" * 50, "\u202eabc",
@@ -38,6 +44,19 @@ GOOD: tuple[dict[str, Any], ...] = (
     {"model": "prices", "inputs": [{"heat": 61.5, "site": "north"}, {"heat": None, "site": "south"}]},
     {"model": "tickets", "inputs": "parcel"},
 )
+"""Of requests for predictions."""
+CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+GOOD_CHATS: tuple[dict[str, Any], ...] = (
+    {"model": "echo", "messages": [{"role": "user", "content": "where is my parcel"}], "max_tokens": 8, "stop": ["x"]},
+    {"model": "echo", "messages": [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
+                                   {"role": "user", "content": "refund"}],
+     "stream": True, "stream_options": {"include_usage": True}, "temperature": 0.5, "top_p": 0.9, "seed": 1},
+    {"model": "echo", "messages": [{"role": "user", "content": "Rain?"},
+                                   {"role": "assistant", "content": None, "tool_calls": [CALL]},
+                                   {"role": "tool", "tool_call_id": "c1", "content": "yes", "name": "weather"}],
+     "tools": [{"type": "function", "function": {"name": "weather", "parameters": {}}}], "metadata": {"a": [1]}},
+)  # fmt: skip
+"""Of requests for answers to conversations."""
 PATHS = (
     "/v1/predict",
     "/v1/chat/completions",
@@ -51,13 +70,16 @@ PATHS = (
 
 
 def models(folder: Path) -> AccessMiddleware:
-    """Return the application with a model of texts and one of rows."""
+    """Return the application with a model of texts, one of rows, and one that says what it is told."""
     texts = [f"{word} number {i}" for i in range(12) for word in ("parcel", "refund")]
     api.fit((texts, [text.split()[0] for text in texts]), method="tfidf_linear").save(folder / "tickets")
     rows = [{"heat": 50.0 + i % 17, "site": ("north", "south")[i % 2], "cost": 3.0 * (i % 17)} for i in range(60)]
     api.fit(rows, task="regress", label="cost", method="linear_probe", out=folder / "prices")
     shared = SharedBackbones(open_backbone)
-    return application({name: open_saved(name, folder / name, shared) for name in ("tickets", "prices")})
+    echo = served("echo", ModelWriter(FakeGenerator(), Decoding(64), State()))
+    return application(
+        {name: open_saved(name, folder / name, shared) for name in ("tickets", "prices")} | {"echo": echo}
+    )
 
 
 def replaced(value: Any, source: random.Random) -> Any:
@@ -91,7 +113,8 @@ def damaged(body: bytes, source: random.Random) -> bytes:
 
 def by_hand(source: random.Random) -> tuple[str, str, list[tuple[bytes, bytes]], bytes]:
     """Return method, path, headers and body of a malformed request."""
-    body = json.dumps(replaced(source.choice(GOOD), source)).encode()
+    usual, good = source.choice((("/v1/predict", GOOD), ("/v1/chat/completions", GOOD_CHATS)))
+    body = json.dumps(replaced(source.choice(good), source)).encode()
     if source.random() < 0.4:
         body = damaged(body, source)
     kinds = [b"text/plain", b"", b"\xff", b"application/json; charset=x", b"multipart/form-data"]
@@ -105,7 +128,7 @@ def by_hand(source: random.Random) -> tuple[str, str, list[tuple[bytes, bytes]],
     if source.random() < 0.15:
         headers |= dict([source.choice(odd_headers)])
     method = source.choice(["POST"] * 20 + ["GET", "PUT", "DELETE", "OPTIONS", "\u00c4"])
-    path = source.choice(["/v1/predict"] * 40 + [*PATHS, "/v1/models/../../etc/passwd", "/\u0000", "//v1//predict"])
+    path = source.choice([usual] * 40 + [*PATHS, "/v1/models/../../etc/passwd", "/\u0000", "//v1//predict"])
     return method, path, list(headers.items()), body
 
 
@@ -117,9 +140,10 @@ async def sent(app: AccessMiddleware, method: str, path: str, headers: list[tupl
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
     }  # fmt: skip
     statuses: list[int] = []
+    parts = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return next(parts, None) or await asyncio.Future()  # whoever asked does not go away
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -158,36 +182,41 @@ def made_by_schemathesis(app: AccessMiddleware, wanted: int, seed: int) -> tuple
     asking = [each for each in operations if each.method.upper() == "POST" or "{" in each.path]
     counts: Counter[int] = Counter()
     wrong: list[str] = []
+    loop = asyncio.new_event_loop()
+
+    def status(case: Any) -> None:
+        body = case.body
+        if isinstance(body, dict) and sum(counts.values()) % 2:  # a name that is no model's goes no further
+            body = {**body, "model": "echo" if "chat" in case.path else "tickets"}
+        body = body if isinstance(body, bytes) else json.dumps(body, default=str).encode()
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        found = loop.run_until_complete(sent(app, case.method.upper(), case.formatted_path, headers, body))
+        counts[found] += 1
+        if not 200 <= found < 500:
+            wrong.append(f"{found}: {case!r:.600}")
+
     for operation in asking:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-            strategy = operation.as_strategy(generation_mode=mode)
-            _try(app, strategy, wanted // (2 * len(asking)), seed, counts, wrong)
+            _try(status, operation.as_strategy(generation_mode=mode), wanted // (2 * len(asking)), seed)
+    loop.close()
     return counts, wrong
 
 
-def _try(app: AccessMiddleware, cases: Any, wanted: int, seed: int, counts: Counter[int], wrong: list[str]) -> None:
+def _try(asks: Callable[[Any], None], cases: Any, wanted: int, seed: int) -> None:
     import hypothesis
 
-    loop = asyncio.new_event_loop()
     unchecked = list(hypothesis.HealthCheck)
 
     @hypothesis.seed(seed)
     @hypothesis.settings(max_examples=wanted, deadline=None, database=None, suppress_health_check=unchecked)
     @hypothesis.given(cases)
-    def asks(case: Any) -> None:
-        body = case.body if isinstance(case.body, bytes) else json.dumps(case.body, default=str).encode()
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        status = loop.run_until_complete(sent(app, case.method.upper(), case.formatted_path, headers, body))
-        counts[status] += 1
-        if not 200 <= status < 500:
-            wrong.append(f"{status}: {case!r:.600}")
+    def asks_each(case: Any) -> None:
+        asks(case)
 
     try:
-        asks()
+        asks_each()
     except hypothesis.errors.Unsatisfiable:
         print(f"schemathesis makes no such case: {cases!r:.200}")
-    finally:
-        loop.close()
 
 
 def main() -> None:
@@ -195,13 +224,22 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    from common import resident_bytes
+
     ways: tuple[Callable[..., tuple[Counter[int], list[str]]], ...] = (made_by_hand, made_by_schemathesis)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         for way in ways:
-            app = models(Path(folder) / way.__name__)
+            app, other = (models(Path(folder) / way.__name__ / name) for name in ("app", "other"))
+            way(other, 200, asked.seed + 1)  # what is loaded at first use is no growth
+            before = resident_bytes(os.getpid())
             counts, wrong = way(app, asked.requests // len(ways), asked.seed)
-            print(way.__name__, dict(sorted(counts.items())), f"{len(wrong)} wrong")
+            grown = resident_bytes(os.getpid()) / before - 1
+            print(
+                way.__name__,
+                dict(sorted(counts.items())),
+                f"{len(wrong)} wrong, memory {grown:+.1%}, what makes the requests included",
+            )
             print("\n".join(wrong[:10]))
             failed |= bool(wrong)
     sys.exit(failed)

@@ -3,10 +3,12 @@
 from nshot.api.chatting import Chat, ChatOptions, chat
 from nshot.api.checking import CheckedData, check
 from nshot.api.comparing import CompareOptions, compare, plan
+from nshot.api.distilling import Distillation, DistillOptions, distill
 from nshot.api.evaluating import EvaluateOptions, Evaluation, evaluate
 from nshot.api.exploring import Exploration, ExploreOptions, explore_data
 from nshot.api.exporting import Export, ExportOptions, export
 from nshot.api.fitting import FitOptions, fit, fit_dataset
+from nshot.api.growing import GrowOptions, Growth, grow
 from nshot.api.model import Course, Model, load
 from nshot.api.pushing import PushOptions, Upload, prepare_push, push
 from nshot.api.reporting import Comparison, write_report
@@ -20,6 +22,8 @@ __all__ = [
     "CompareOptions",
     "Comparison",
     "Course",
+    "DistillOptions",
+    "Distillation",
     "EvaluateOptions",
     "Evaluation",
     "Exploration",
@@ -27,6 +31,8 @@ __all__ = [
     "Export",
     "ExportOptions",
     "FitOptions",
+    "GrowOptions",
+    "Growth",
     "Model",
     "PushOptions",
     "ScoreOptions",
@@ -36,11 +42,13 @@ __all__ = [
     "chat",
     "check",
     "compare",
+    "distill",
     "evaluate",
     "explore_data",
     "export",
     "fit",
     "fit_dataset",
+    "grow",
     "load",
     "plan",
     "prepare_push",

@@ -114,7 +114,7 @@ def evaluate(
     _require_order(given, data)
     watch.progress("opening the model", 0, 0)
     models = _opened(given, resolved)
-    deciding = resolved.metric[0] if resolved.metric else _deciding(models[0].model)
+    deciding = resolved.metric[0] if resolved.metric else deciding_metric(models[0].model)
     resolved.require_sense(deciding, two_models=other is not None or resolved.against is not None)
     earlier = None if resolved.against is None else _earlier(models, resolved.against, resolved, watch)
     watch.progress("reading", 0, 0)
@@ -171,7 +171,7 @@ def _opened(given: Sequence[Model | str | Path], options: EvaluateOptions) -> li
     return [_Entrant(name, model) for name, model in zip(names, opened, strict=True)]
 
 
-def _deciding(model: Model) -> str:
+def deciding_metric(model: Model) -> str:
     """Return the metric that decides unless one is named: what the model's score is in, or what it selected by.
 
     Raises:
@@ -388,7 +388,7 @@ def _answer(
 
     A true answer that does not fit into the model is no reason not to judge what was written.
     """
-    answer = _over_all_labels(model.answer(examples), model.task, task)
+    answer = over_all_labels(model.answer(examples), model.task, task)
     if model.writes and any(metric.needs == "likelihoods" for metric in wanted):
         try:
             likely = model.likelihoods(examples, [accepted[0] for accepted in targets])
@@ -398,7 +398,7 @@ def _answer(
     return answer, None
 
 
-def _over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
+def over_all_labels(answer: Prediction, own: Task, task: Task) -> Prediction:
     """Return the answer with a probability of zero for each label that the model does not know."""
     if answer.probabilities is None or own.labels == task.labels:
         return answer
@@ -481,7 +481,7 @@ def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) 
     dataset = judged.source.dataset
     # A model may have been fitted with or without the groups that are named now.
     fingerprints = {dataset.fingerprint, replace(dataset, groups=None).fingerprint}
-    trained_on = model.about.data_fingerprint in fingerprints
+    trained_on = not fingerprints.isdisjoint(model.about.learnt_from)
     return {
         "name": judged.entrant.name,
         "method": model.method,

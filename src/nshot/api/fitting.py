@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +22,15 @@ from nshot.backbones import DEFAULT, default_for, open_backbone
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import (
     Ability,
+    Backbone,
     BackboneRef,
     Computes,
     Dataset,
+    Distils,
     FitContext,
     Learns,
     OptionError,
+    Predictor,
     Task,
     TaskKind,
     UnsupportedError,
@@ -40,6 +44,8 @@ from nshot.study.watch import Pace, Unwatched, Watch
 from nshot.training.tracking import WISH, is_destination
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nshot.data.columns import RowColumn
     from nshot.data.reading import Source
 
@@ -106,13 +112,13 @@ def fit(
 
     watch = watch or Unwatched()
     resolved = resolved_options(FitOptions, options, more)
-    _method_to_fit(resolved)  # what cannot be meant is told before anything is read
+    method_to_fit(resolved)  # what cannot be meant is told before anything is read
     if out is not None and is_main_process():
         bundle.require_writable(Path(out))
     watch.progress("reading", 0, 0)
     source = read(data, part_of(ReadOptions, resolved))
     watch.say(source.recognised)
-    train, pool = _parts(source, with_labels=_method_to_fit(resolved).needs.fewest_labels > 0)
+    train, pool = _parts(source, with_labels=method_to_fit(resolved).needs.fewest_labels > 0)
     return fit_dataset(
         source.task,
         train,
@@ -152,6 +158,7 @@ def fit_dataset(
     fingerprint: str | None = None,
     out: str | Path | None = None,
     watch: Watch | None = None,
+    probabilities: NDArray[np.float32] | None = None,
 ) -> Model:
     """Fit one method to a dataset that is in memory.
 
@@ -168,6 +175,8 @@ def fit_dataset(
         fingerprint: Of the labelled data, where `train` is a part of it only.
         out: As in `fit`.
         watch: Shown what is going on.
+        probabilities: How sure a teacher, whose answers the targets are, is of each label, shape (n, labels): learnt by
+            a method that `Distils`, for nothing by others.
 
     Raises:
         NshotError: The method cannot do this.
@@ -177,7 +186,7 @@ def fit_dataset(
     from nshot.training.distributed import is_main_process, launched
 
     watch = watch or Unwatched()
-    method = _method_to_fit(options)
+    method = method_to_fit(options)
     metric = metrics.deciding(options.metric) if options.metric else metrics.default_metric(task, train.targets or ())
     task = replace(task, metric=metric.name)
     threads = options.threads or available_threads()
@@ -254,11 +263,12 @@ def fit_dataset(
         "task": [task.kind, task.labels, dict(task.descriptions), task.metric, task.instruction],
         # Only a training that can be taken up again has to know its pool: a large one takes long to read through.
         "pool": pool.fingerprint if method.trains_network else None,
+        "probabilities": None if probabilities is None else hashlib.sha256(probabilities.tobytes()).hexdigest(),
     }
     with long_fit(method, context, options.track, decisive, train.name, out, watch) as long:
         watch.progress(f"fitting {method.method_name()}", 0, 0)
         started = time.perf_counter()
-        predictor = method.fit(task, train, pool, backbone, long.context)
+        predictor = _fitted(method, task, train, pool, backbone, long.context, probabilities)
         seconds = time.perf_counter() - started
         course = Course(seconds, long.speed.examples_per_second, long.was_resumed, facts)
         model = Model(method, task, predictor, about, course)
@@ -274,7 +284,21 @@ def fit_dataset(
     return model
 
 
-def _method_to_fit(options: FitOptions) -> Method:
+def _fitted(
+    method: Method,
+    task: Task,
+    train: Dataset,
+    pool: Dataset,
+    backbone: Backbone | None,
+    context: FitContext,
+    probabilities: NDArray[np.float32] | None,
+) -> Predictor:
+    if probabilities is not None and isinstance(method, Distils):
+        return method.distilled(task, train, probabilities, backbone, context)
+    return method.fit(task, train, pool, backbone, context)
+
+
+def method_to_fit(options: FitOptions) -> Method:
     """Return the method with its options.
 
     Raises:

@@ -20,12 +20,14 @@ from nshot.core import (
     DataError,
     Decoding,
     Example,
+    Growable,
     ModelError,
     NshotError,
     Prediction,
     Predictor,
     Selection,
     Tabular,
+    TakesIn,
     Task,
     TaskKind,
     UnsupportedError,
@@ -73,10 +75,27 @@ class Model:
     """
 
     def __init__(
-        self, fitted: Any, task: Task, predictor: Predictor, about: bundle.BundleInfo, course: Course | None = None
+        self,
+        fitted: Any,
+        task: Task,
+        predictor: Predictor,
+        about: bundle.BundleInfo,
+        course: Course | None = None,
+        saved_as: str | None = None,
     ) -> None:
+        """Keep what was fitted.
+
+        Args:
+            fitted: The method.
+            task: What it answers.
+            predictor: What answers.
+            about: Where it comes from.
+            course: How the fit went; None for a model that was loaded.
+            saved_as: Hash of the manifest that it was loaded from, or None.
+        """
         self._method = fitted
         self._predictor = predictor
+        self._saved_as = saved_as
         self.task = task
         self.about = about
         self.course = course
@@ -381,6 +400,65 @@ class Model:
 
         return write(folder, self.task, self._predictor, self.method, int8=int8)
 
+    def grow(
+        self,
+        label: str,
+        description: str | None = None,
+        examples: Any = (),
+        *,
+        data_fingerprint: str | None = None,
+    ) -> Model:
+        """Return a model that also answers `label`, or knows more of it, without a fit; this one stays as it is.
+
+        It has no score until it is measured. A file with several labels: `nshot.grow`.
+
+        Args:
+            label: A new one, or one that it answers already.
+            description: What it means, for a method that knows labels by their names.
+            examples: Inputs with this label, as in `predict`; a method that knows labels by their names needs none.
+            data_fingerprint: `Dataset.fingerprint` of the data that they stand in.
+
+        Raises:
+            UnsupportedError: The method has to be fitted again for a new label.
+            NshotError: Something else about the label or its examples has to change; the text says what.
+        """
+        self.require_growable()
+        given = bundle.LabelGiven(label, description, self._as_examples(examples), data_fingerprint)
+        found = bundle.grow(self._method, self.task, self._predictor, self.about, given, self._saved_as)
+        return Model(self._method, found.task, found.predictor, found.about, saved_as=self._saved_as)
+
+    def require_growable(self) -> None:
+        """Refuse a model that has to be fitted again for a new label.
+
+        Raises:
+            UnsupportedError: It has to; the text says how.
+        """
+        bundle.require_growable(self._method, self.task, self._predictor)
+
+    @property
+    def takes_in(self) -> TakesIn:
+        """Return what the model needs to answer a further label: its name, examples of it, or a new fit."""
+        return self._method.takes_in if isinstance(self._predictor, Growable) else TakesIn.BY_TRAINING
+
+    def described(self, about: bundle.BundleInfo) -> Model:
+        """Return the same model with other facts about where it comes from, such as a score measured since."""
+        return Model(self._method, self.task, self._predictor, about, self.course, self._saved_as)
+
+    @property
+    def saved_as(self) -> str | None:
+        """Return the hash of the manifest that it was loaded from, or None."""
+        return self._saved_as
+
+    @property
+    def shipped_bytes(self) -> int | None:
+        """Return the size of all that has to be there to answer; None where a model behind an address does."""
+        from nshot.bundle.saving import references
+        from nshot.study.measuring import shipped_bytes
+
+        state = self._predictor.state()
+        backbones = set(references(state.settings))
+        return None if any(ref.is_remote for ref in backbones) else shipped_bytes(state, backbones)
+
     def answered_by(self, predictor: Predictor) -> Model:
         """Return the same model with its answers computed by something else, such as an export of it."""
         return Model(self._method, self.task, predictor, self.about)
@@ -437,4 +515,4 @@ def load(
         return open_backbone(ref, precision=precision, device=device, threads=threads, remote=access)
 
     found = bundle.load(Path(folder), opened)
-    return Model(found.method, found.task, found.predictor, found.manifest.about())
+    return Model(found.method, found.task, found.predictor, found.manifest.about(), saved_as=found.sha256)

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from nshot import serving
+from nshot import bundle, serving
 from nshot.api.options import resolved_options
 from nshot.api.writers import name_of, open_writer, opener
-from nshot.bundle.manifest import MANIFEST
+from nshot.bundle.manifest import MANIFEST, MODEL_CONFIG
 from nshot.core import OptionError
 from nshot.study.options import ComputingOptions
+
+if TYPE_CHECKING:
+    from nshot.serving.sharing import SharedBackbones
 
 
 class ServeOptions(ComputingOptions):
@@ -29,7 +32,8 @@ class ServeOptions(ComputingOptions):
     token_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Name of the environment variable with the token that requests have to carry (Authorization: Bearer TOKEN)."""
     deadline: float = Field(default=30.0, gt=0, le=3600)
-    """How many seconds a prediction may take; later ones are answered with 504."""
+    """How many seconds a prediction may take, and a conversation may wait for its turn; what comes later is answered
+    with 504."""
     max_queue: int = Field(default=4096, ge=1)
     """How many examples may wait to be predicted; further ones are told at once to come back later."""
     max_rows: int = Field(default=1024, ge=1)
@@ -38,6 +42,9 @@ class ServeOptions(ComputingOptions):
     """The longest text, in characters."""
     max_body: int = Field(default=1_000_000, ge=1)
     """The longest body of a request, in bytes."""
+    grow: Path | None = None
+    """Let requests teach the models labels (POST /v1/labels), and save what they learn in this folder, from where it is
+    served again after a restart; without it no request changes a model."""
     max_waiting: int = Field(default=16, ge=0)
     """How many conversations may wait while one is answered; further ones are told at once to come back later."""
     max_tokens: int = Field(default=4096, ge=1)
@@ -96,7 +103,6 @@ def serve(
 
 
 def _offers(models: Sequence[str], options: ServeOptions) -> list[serving.Offer]:
-    from nshot.serving.predicting import open_saved
     from nshot.serving.sharing import SharedBackbones
 
     shared = SharedBackbones(opener(options, None))
@@ -104,15 +110,34 @@ def _offers(models: Sequence[str], options: ServeOptions) -> list[serving.Offer]
     for model in models:
         name, place = _named(model)
         folder = Path(place).expanduser()
-        if (folder / MANIFEST).is_file():
-            name = name or name_of(folder)
-            offer = serving.Offer(name, partial(open_saved, name, folder, shared))
+        # What is there and no pre-trained model either is refused as a saved one: that is what is mostly meant.
+        if (folder / MANIFEST).is_file() or (folder.exists() and not (folder / MODEL_CONFIG).is_file()):
+            offer = _saved(name or name_of(folder), folder, shared, options.grow)
         else:
             offer = _pre_trained(name, place, options)
         if offer.name in offers:
             raise OptionError(f"Two models are called '{offer.name}'. Name one of them: OTHER={place}.")
         offers[offer.name] = offer
+    if options.grow is not None and all(offer.grown_at is None for offer in offers.values()):
+        raise OptionError("--grow keeps what saved models learn, and none was named. Name the folder of one.")
     return list(offers.values())
+
+
+def _saved(name: str, folder: Path, shared: SharedBackbones, grow: Path | None) -> serving.Offer:
+    """Return the offer of a saved model; of what it has learnt since, where that is kept."""
+    from nshot.serving.growing import place_to_open
+    from nshot.serving.predicting import open_saved
+
+    if grow is None:
+        return serving.Offer(name, partial(open_saved, name, folder, shared))
+    if Path(name).name != name or name in {".", ".."}:
+        raise OptionError(
+            f"What '{name}' learns cannot be saved in {grow}: its name is no name of a folder. Give it another one: "
+            f"OTHER={folder}."
+        )
+    place = grow.expanduser() / name
+    bundle.require_writable(place)
+    return serving.Offer(name, lambda: open_saved(name, place_to_open(name, folder, place), shared), place)
 
 
 def _pre_trained(name: str | None, model: str, options: ServeOptions) -> serving.Offer:

@@ -21,6 +21,7 @@ DEFAULT = "all-MiniLM-L6-v2"
 
 _INDEX = "model.safetensors.index.json"
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*/config.json", "chat_templates/*.jinja"]
+_ABOUT = ["README.md", "LICENSE*"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -153,9 +154,25 @@ def locate(ref: BackboneRef) -> Located:
             f"There is no model folder {name}.{closest(name, _EMBEDDED)} Expected '{DEFAULT}', "
             "a folder with config.json, tokenizer.json and model.safetensors, or a hub id such as org/model."
         )
-    snapshot = _fetch(name, ref.revision, _SMALL_FILES)
+    snapshot = _fetch(name, ref.revision, [*_SMALL_FILES, *_ABOUT])
     _refuse_without_config(snapshot)
     return Located(name, snapshot, snapshot.name, ref.sha256, on_hub=True)
+
+
+def files_here(ref: BackboneRef, names: Sequence[str]) -> dict[str, Path]:
+    """Return those of these files of a model that lie on this machine, by name; nothing is fetched."""
+    if ref.is_remote or ref.is_table:
+        return {}
+    name = _canonical(ref)
+    folder = _EMBEDDED[name].folder() if name in _EMBEDDED else Path(name).expanduser()
+    if folder is not None and folder.is_dir():
+        return {name: folder / name for name in names if (folder / name).is_file()}
+    if not _HUB_ID.fullmatch(name):
+        return {}
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = {file: try_to_load_from_cache(name, file, revision=ref.revision) for file in names}
+    return {file: Path(path) for file, path in cached.items() if isinstance(path, str)}
 
 
 def known() -> tuple[KnownModel, ...]:

@@ -15,8 +15,17 @@
 
 from nshot.bundle.agreement import READ_BACK, Agreement
 from nshot.bundle.answering import answer
-from nshot.bundle.loading import Bundle, load, read_manifest
-from nshot.bundle.manifest import TRAINING, BundleInfo, ColumnRecord, Manifest, MeasuredScore
+from nshot.bundle.growing import Grown, LabelGiven, grow, require_growable
+from nshot.bundle.loading import Bundle, load, manifest_sha256, read_manifest
+from nshot.bundle.manifest import (
+    TRAINING,
+    BundleInfo,
+    ColumnRecord,
+    DistillationRecord,
+    GrowthRecord,
+    Manifest,
+    MeasuredScore,
+)
 from nshot.bundle.reference import FeatureSpread, Reference
 from nshot.bundle.round_trip import check_round_trip, verify
 from nshot.bundle.saving import require_writable, save
@@ -28,14 +37,21 @@ __all__ = [
     "Bundle",
     "BundleInfo",
     "ColumnRecord",
+    "DistillationRecord",
     "FeatureSpread",
+    "Grown",
+    "GrowthRecord",
+    "LabelGiven",
     "Manifest",
     "MeasuredScore",
     "Reference",
     "answer",
     "check_round_trip",
+    "grow",
     "load",
+    "manifest_sha256",
     "read_manifest",
+    "require_growable",
     "require_writable",
     "save",
     "verify",

@@ -19,10 +19,11 @@ from nshot.bundle.manifest import (
     Manifest,
     MeasuredScore,
 )
-from nshot.core import BackboneRef, Task, TaskKind
+from nshot.core import BackboneRef, Task, TaskKind, counted, listed
 
 _LABELS_SHOWN = 40
 _COLUMNS_SHOWN = 40
+_NEW_SHOWN = 6
 _NOT_PRETRAINED = frozenset({"pixels"})
 _FROM_UNLABELLED = frozenset({TaskKind.DETECT, TaskKind.CLUSTER, TaskKind.COMPRESS})
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -38,8 +39,8 @@ def model_card(name: str, manifest: Manifest) -> str:
         manifest: What to say.
     """
     task, method = manifest.task, manifest.method
-    pretrained = [record for record in manifest.backbones if not (record.ref.is_table or record.id in _NOT_PRETRAINED)]
-    backbones = ", ".join(_licensed(record.id, record.licence) for record in pretrained) or "none"
+    pretrained = [record for record in manifest.backbones if _is_pretrained(record)]
+    backbones = ", ".join(_licensed(record) for record in pretrained) or "none"
     columns = ", ".join(_columns(manifest))
     lines = [
         *_hub_facts(manifest.files, manifest.backbones),
@@ -53,6 +54,8 @@ def model_card(name: str, manifest: Manifest) -> str:
         f"- Trained on: {_learnt(manifest, task.kind)}",
         f"- Answers: {_answers(manifest)}",
         f"- Score: {_score(manifest.score, manifest.model_n_labels, task.kind)}",
+        *_distilled(manifest),
+        *_grown(manifest),
         *([f"- Reads the columns: {columns}"] if columns else []),
         "",
         *_labels(manifest),
@@ -88,8 +91,8 @@ def export_card(
         backbones: What the model was before.
         files: What is in the folder.
     """
-    records = [BackboneRecord.of(ref, about.licences.get(ref.id)) for ref in backbones]
-    began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
+    records = [BackboneRecord.of(ref, about.licences) for ref in backbones]
+    began = ", ".join(_licensed(record) for record in records) or "random weights"
     lines = [
         *_hub_facts(files, records),
         f"# {_plain(name)}",
@@ -128,8 +131,8 @@ def graph_card(
         use: Lines on how it is used.
         found: What the check of the file found, a sentence each.
     """
-    records = [BackboneRecord.of(ref, about.licences.get(ref.id)) for ref in backbones]
-    began = ", ".join(_licensed(record.id, record.licence) for record in records) or "random weights"
+    records = [BackboneRecord.of(ref, about.licences) for ref in backbones]
+    began = ", ".join(_licensed(record) for record in records) or "random weights"
     lines = [
         *_facts(library, _PIPELINES.get(task.kind), records),
         f"# {_plain(name)}",
@@ -152,16 +155,20 @@ def graph_card(
 
 def _learnt(about: BundleInfo, kind: TaskKind) -> str:
     data = f" of {_plain(about.data_name)}" if about.data_name else ""
-    if not about.model_n_labels and kind in _FROM_UNLABELLED:
+    taught = about.distilled_from
+    if taught is not None:
+        return f"the {taught.learnt} of {_plain(taught.method)} to {taught.n_examples:,} examples{data}, without labels"
+    fitted_on = about.model_n_labels - sum(growth.n_examples for growth in about.grown)
+    if not fitted_on and kind in _FROM_UNLABELLED:
         return f"examples{data} without labels"
-    if not about.model_n_labels and kind == TaskKind.GENERATE:
+    if not fitted_on and kind == TaskKind.GENERATE:
         return "no example"
     examples = {
         TaskKind.GENERATE: "examples with their answers",
         TaskKind.REGRESS: "examples with known values",
         TaskKind.DETECT: "labelled anomalies among the examples",
     }.get(kind, "labelled examples")
-    return f"{about.model_n_labels:,} {examples}{data}"
+    return f"{fitted_on:,} {examples}{data}"
 
 
 def _answers(manifest: Manifest) -> str:
@@ -198,9 +205,10 @@ def _hub_facts(files: Iterable[str], backbones: Iterable[BackboneRecord]) -> lis
 def _facts(library: str, pipeline: str | None, backbones: Iterable[BackboneRecord]) -> list[str]:
     backbones = tuple(backbones)
     began = [record for record in backbones if _HUB_ID.fullmatch(record.id)]
-    licences = {record.licence for record in backbones if record.licence}
-    # A model that was trained further is under the licence of what it was; whoever publishes it has to look it up.
-    licence = licences.pop() if len(licences) == 1 else "unknown"
+    # A model that was trained further is under the licence of what it was; where that is not stated, or there are
+    # several, whoever publishes it has to look it up.
+    licences = {record.licence for record in backbones if _is_pretrained(record)}
+    licence = (licences.pop() if len(licences) == 1 else None) or "unknown"
     return [
         "---",
         f"library_name: {library}",
@@ -269,6 +277,33 @@ def _score(score: MeasuredScore | None, model_n_labels: int, kind: TaskKind) -> 
     return words
 
 
+def _distilled(manifest: Manifest) -> list[str]:
+    """Return how far a student agrees with its teacher."""
+    taught = manifest.distilled_from
+    if taught is None:
+        return []
+    found = taught.agreement
+    ends = "" if found.interval is None else f" [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
+    return [
+        f"- Agrees with its teacher: {_plain(found.metric)} {found.score:.3f}{ends}, the teacher's answers to "
+        f"{found.n_test or 0:,} other examples taken for the truth; agreement is not accuracy"
+    ]
+
+
+def _grown(manifest: Manifest) -> list[str]:
+    """Return what the model was taught since its fit, and how to measure it anew."""
+    if not manifest.grown:
+        return []
+    new = list(dict.fromkeys(record.label for record in manifest.grown if record.is_new))
+    learnt = sum(record.n_examples for record in manifest.grown)
+    labels = [f"{counted(len(new), 'new label')} ({listed([_plain(name) for name in new], _NEW_SHOWN)})"] if new else []
+    examples = [counted(learnt, "further example")] if learnt else []
+    taught = " and ".join([*labels, *examples]) or "other descriptions"
+    last = max(record.at for record in manifest.grown)
+    anew = "" if manifest.score else ". No score holds until it is measured: `nshot evaluate PATH/TO/THIS/FOLDER DATA`"
+    return [f"- Grown since it was fitted: {taught}, last on {last:%Y-%m-%d}{anew}"]
+
+
 def _labels(manifest: Manifest) -> list[str]:
     labels = manifest.task.labels
     if not labels:
@@ -282,8 +317,18 @@ def _labels(manifest: Manifest) -> list[str]:
     return [*lines, ""]
 
 
-def _licensed(name: str, licence: str | None) -> str:
-    return f"{_plain(name)} ({_plain(licence)})" if licence else f"{_plain(name)} (licence not known)"
+def _is_pretrained(record: BackboneRecord) -> bool:
+    return not (record.ref.is_table or record.id in _NOT_PRETRAINED)
+
+
+def _licensed(record: BackboneRecord) -> str:
+    """Return the name of a model with its licence, or that its files do not state one."""
+    if record.licence is not None:
+        return f"{_plain(record.id)} ({_plain(record.licence)})"
+    if record.ref.is_remote:
+        return f"{_plain(record.id)} (asked at its address)"
+    beside = f"; the text of one is in {_plain(record.licence_file)} beside it" if record.licence_file else ""
+    return f"{_plain(record.id)} (its files do not state a licence{beside})"
 
 
 def _plain(text: str, longest: int | None = _LONGEST) -> str:

@@ -232,7 +232,10 @@ def _trained(predictor: Predictor, method: str) -> tuple[ModelWriter, State]:
             f"{method} trains no weights, so there is nothing to export: its model is {predictor.model.ref.id} as it "
             "is. Export a model that was trained: sft or sft_lora."
         )
-    raise UnsupportedError(f"{method} makes no language model, and only these can be exported so far.")
+    raise UnsupportedError(
+        f"{method} makes no language model, which is what such a folder is for. Many models of texts can be written "
+        "with --to onnx, and every model can be served: nshot serve MODEL."
+    )
 
 
 def _modelfile(writer: ModelWriter, files: dict[str, bytes], model: str) -> str:

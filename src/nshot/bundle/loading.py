@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nshot import methods
+from nshot.bundle.growing import LabelGiven, grow
 from nshot.bundle.manifest import FORMAT, MANIFEST, MODEL_CONFIG, MODEL_WEIGHTS, SCHEMA, BundleInfo, Manifest
 from nshot.bundle.saving import previous_of
 from nshot.bundle.state_files import read_json, read_state
 from nshot.core import (
     Backbone,
     BackboneRef,
-    Example,
-    Growable,
     ModelError,
     NshotError,
     OptionError,
@@ -22,7 +22,6 @@ from nshot.core import (
     Predictor,
     State,
     Task,
-    UnsupportedError,
 )
 from nshot.spec import Method
 
@@ -38,40 +37,31 @@ class Bundle:
         task: What it answers.
         method: The method that made it, with its options.
         predictor: What answers.
+        sha256: Hash of its manifest, which has the hashes of all other files; None: it does not come from a disk.
     """
 
     manifest: Manifest
     task: Task
     method: Method
     predictor: Predictor
+    sha256: str | None = None
 
     @property
     def about(self) -> BundleInfo:
         """What `save` needs to write it again; a score that no longer holds is left out there."""
         return self.manifest.about()
 
-    def with_label(self, label: str, description: str | None = None, examples: Sequence[Example] = ()) -> Bundle:
-        """Return a bundle that also answers `label`, or that knows more of it; its score has to be measured anew.
+    def grown(self, given: LabelGiven) -> Bundle:
+        """Return a bundle that also answers a label, or that knows more of it; its score has to be measured anew.
 
         Args:
-            label: The new label, or one of the task's that gets further examples.
-            description: What it means, for methods that read names.
-            examples: Labelled examples of it.
+            given: A new label, or one of the task's, with what is known of it.
 
         Raises:
-            UnsupportedError: The method has to be fitted again for a new label.
+            NshotError: As `nshot.bundle.growing.grow`.
         """
-        if not isinstance(self.predictor, Growable):
-            raise UnsupportedError(
-                f"{self.method.method_name()} has to be fitted again for a new label: nshot fit with all examples."
-            )
-        grown = {"score": None, "model_n_labels": self.manifest.model_n_labels + len(examples)}
-        return replace(
-            self,
-            manifest=self.manifest.model_copy(update=grown),
-            task=self.task.with_label(label, description),
-            predictor=self.predictor.with_label(label, description, examples),
-        )
+        found = grow(self.method, self.task, self.predictor, self.manifest, given, self.sha256)
+        return replace(self, manifest=found.about, task=found.task, predictor=found.predictor)
 
 
 def load(folder: Path, open_backbone: Callable[[BackboneRef], Backbone]) -> Bundle:
@@ -104,7 +94,7 @@ def load(folder: Path, open_backbone: Callable[[BackboneRef], Backbone]) -> Bund
             f"({type(error).__name__}: {error!s:.{_LONGEST_REASON}}). "
             "Fit the model anew."
         ) from error
-    return Bundle(manifest, task, method, predictor)
+    return Bundle(manifest, task, method, predictor, manifest_sha256(folder))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -135,6 +125,19 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is damaged, or a newer nshot wrote it: {error!s:.{_LONGEST_REASON}} "
             "Copy the whole folder again, or install the nshot version that wrote it."
         ) from error
+
+
+def manifest_sha256(folder: Path) -> str:
+    """Return the hash of the manifest in `folder`: two models are the same exactly where theirs are.
+
+    Raises:
+        ModelError: There is none.
+    """
+    path = _where(folder) / MANIFEST
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}. Name the folder that nshot wrote.") from error
 
 
 def _where(folder: Path) -> Path:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from nshot.backbones.licence import licence_of
 from nshot.bundle.reference import Reference
 from nshot.core import BackboneRef, ColumnKind, Task, TaskKind
 from nshot.spec import Spec
@@ -129,12 +131,26 @@ class BackboneRecord(Spec):
     sha256: str | None = None
     """Hash of the weights, verified when it is opened; None for a remote service."""
     licence: str | None = None
-    """Licence of the pre-trained model, where it is known."""
+    """Licence of the pre-trained model as its own files state it, such as ``apache-2.0``; None: they do not."""
+    licence_file: str | None = None
+    """A file beside its weights that holds the text of a licence; None: there was none."""
 
     @classmethod
-    def of(cls, ref: BackboneRef, licence: str | None) -> Self:
-        """Return the record of `ref`, without what it has learnt: that stands in the settings, and has the hash."""
-        return cls(id=ref.id, revision=ref.revision, sha256=ref.sha256, licence=licence)
+    def of(cls, ref: BackboneRef, licences: Mapping[str, str]) -> Self:
+        """Return the record of `ref`, without what it has learnt: that stands in the settings, and has the hash.
+
+        Args:
+            ref: Which model.
+            licences: By id, what counts where the model's own files are not on this machine or do not say.
+        """
+        stated = licence_of(ref)
+        return cls(
+            id=ref.id,
+            revision=ref.revision,
+            sha256=ref.sha256,
+            licence=stated.name or licences.get(ref.id),
+            licence_file=stated.file,
+        )
 
     @property
     def ref(self) -> BackboneRef:
@@ -162,6 +178,22 @@ class MeasuredScore(Spec):
     changed since, such as by a label that it learnt, is saved without the score."""
 
 
+class GrowthRecord(Spec):
+    """A label that a fitted model was given later, or further examples of one, without being fitted again."""
+
+    label: str
+    is_new: bool
+    """Whether it was not answered before."""
+    n_examples: int = Field(ge=0)
+    """How many examples of it the model learnt from; 0 where it reads names."""
+    at: datetime
+    """When."""
+    grown_from: Sha256 | None = None
+    """Hash of the ``manifest.json`` of the saved model that it grew out of; None: that was never saved."""
+    data_fingerprint: str | None = None
+    """`Dataset.fingerprint` of the data with the examples; None where they came one by one."""
+
+
 class ColumnRecord(Spec):
     """A column of the rows that a model reads, field by field as in `RowColumn`."""
 
@@ -183,6 +215,23 @@ class ColumnRecord(Spec):
         from nshot.data.columns import RowColumn
 
         return RowColumn.from_json(self.model_dump(mode="json"))
+
+
+class DistillationRecord(Spec):
+    """The model whose answers a smaller one learnt, and how far the two agree on examples that it did not learn."""
+
+    method: str
+    """Of the teacher."""
+    sha256: Sha256 | None = None
+    """Hash of the teacher's ``manifest.json``; None: it was never saved."""
+    data_fingerprint: str | None = None
+    """`Dataset.fingerprint` of what the teacher was trained on."""
+    learnt: Literal["probabilities", "answers"]
+    """Of the teacher: how sure it was of each label, or what it answered."""
+    n_examples: int = Field(ge=0)
+    """How many of its answers were learnt; no label of these examples was looked at."""
+    agreement: MeasuredScore
+    """The teacher's answers to held-out examples taken for the truth."""
 
 
 class BundleInfo(Spec):
@@ -211,6 +260,17 @@ class BundleInfo(Spec):
     """Licence of a pre-trained model by its id, where it is known."""
     reference: Reference | None = None
     """What later inputs and answers are held against; None where nobody measured it."""
+    distilled_from: DistillationRecord | None = None
+    """The model that taught it; `model_n_labels` then counts the labels which that one saw."""
+    grown: tuple[GrowthRecord, ...] = ()
+    """What it was taught since the fit, the earliest first."""
+
+    @property
+    def learnt_from(self) -> frozenset[str]:
+        """Return the fingerprints of all data that it was trained on, its teacher's and those it grew by included."""
+        known = [self.data_fingerprint, *(record.data_fingerprint for record in self.grown)]
+        known += [self.distilled_from.data_fingerprint] if self.distilled_from else []
+        return frozenset(found for found in known if found is not None)
 
 
 class Manifest(BundleInfo):
@@ -231,5 +291,7 @@ class Manifest(BundleInfo):
     """Every file that is read back, with its size and hash."""
 
     def about(self) -> BundleInfo:
-        """Return what is needed to save the model again."""
-        return BundleInfo.model_validate(self.model_dump(include=set(BundleInfo.model_fields)))
+        """Return what is needed to save the model again, wherever its pre-trained model's own files are by then."""
+        stated = {record.id: record.licence for record in self.backbones if record.licence is not None}
+        known = self.model_dump(include=set(BundleInfo.model_fields))
+        return BundleInfo.model_validate({**known, "licences": {**self.licences, **stated}})

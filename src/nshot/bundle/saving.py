@@ -169,8 +169,7 @@ def _manifest(method: Method, task: Task, state: State, about: BundleInfo, folde
                 ),
                 "task": TaskRecord.of(task),
                 "backbones": tuple(
-                    BackboneRecord.of(ref, about.licences.get(ref.id))
-                    for ref in sorted(set(references(state.settings)), key=repr)
+                    BackboneRecord.of(ref, about.licences) for ref in sorted(set(references(state.settings)), key=repr)
                 ),
                 "packages": _packages(),
                 "files": {path.relative_to(folder).as_posix(): record_of(path) for path in files},

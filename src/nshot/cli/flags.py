@@ -112,11 +112,14 @@ def _metavar(name: str, kind: Any) -> str:
         "max_latency": "TIME",
         "track": "DESTINATION",
         "system": "TEXT",
+        "description": "TEXT",
         "max_memory": "SIZE",
         "fail_under": "[METRIC=]X",
         "fail_if_worse": "[METRIC=]X",
         "pattern": "REGEX",
         "judge": "MODEL",
+        "into": "METHOD[:BACKBONE]",
+        "held_out": "SHARE|N",
         "judge_instruction": "TEXT",
     }
     return known.get(name) or {int: "N", float: "X", Path: "FILE"}.get(plain, "NAME")

@@ -21,6 +21,7 @@ Examples:
   nshot serve tickets.nshot/model
   nshot serve tickets.nshot/model tone=reviews.nshot/model --port 8080
   nshot serve Qwen/Qwen2.5-0.5B-Instruct
+  nshot serve tickets.nshot/model --grow learnt
   MY_TOKEN=$(openssl rand -hex 32) nshot serve tickets.nshot/model --host 0.0.0.0 --token-env MY_TOKEN
 
 \b

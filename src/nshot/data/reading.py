@@ -125,11 +125,13 @@ class Trained:
         text: Columns that formed the texts; empty where it is not known.
         label: Column with the labels, or None.
         columns: Columns that formed the rows; empty where the examples were none.
+        fewest_labels: So many different labels there have to be; 1 is enough for a model that takes further ones in.
     """
 
     text: tuple[str, ...] = ()
     label: str | None = None
     columns: tuple[RowColumn, ...] = ()
+    fewest_labels: int = 2
 
 
 def read(
@@ -169,14 +171,15 @@ def read(
         return _read_like(like, opened, table, options)
 
     named = _as_trained(options, trained, columns, name) if trained else options
+    trained = trained or Trained()
     _require(columns, named, name)
     if opened.format == "text":
         return _running_text(opened, table, _generating(options, name))
     if opened.images is not None:
-        return _images(opened, table, opened.images, named)
+        return _images(opened, table, opened.images, named, trained.fewest_labels)
     facts = {column: _facts(table, column) for column in columns}
-    if trained and trained.columns and not options.text:
-        return _known_rows(opened, table, facts, trained.columns, named)
+    if trained.columns and not options.text:
+        return _known_rows(opened, table, facts, trained, named)
     form = None if named.columns else _form(facts, rows, name, named)
     if form is not None:
         return _conversations(opened, table, form, _generating(options, name), group=options.group, time=options.time)
@@ -184,7 +187,8 @@ def read(
     kind = _task_kind(chosen, table, named)
     found = None
     if chosen.label is not None:
-        found = answers(table[chosen.label], kind, options, name=name, label=chosen.label)
+        column, fewest = table[chosen.label], trained.fewest_labels
+        found = answers(column, kind, options, name=name, label=chosen.label, fewest_labels=fewest)
     task = found.task if found else without_labels(kind)
     inputs = _text_inputs(table, chosen, name) if chosen.text else _row_inputs(table, chosen, named, name)
     return _examples(opened, table, chosen, found, task, inputs)
@@ -230,12 +234,13 @@ def _known_rows(
     opened: tables.Opened,
     table: HeldTable,
     facts: Mapping[str, recognition.ColumnFacts],
-    columns: tuple[RowColumn, ...],
+    trained: Trained,
     options: ReadOptions,
 ) -> Source:
     """Return the rows that a model was fitted on the like of."""
     from nshot.data.columns import known_rows
 
+    columns, fewest = trained.columns, trained.fewest_labels
     missing = [column.name for column in columns if column.name not in table]
     if missing:
         raise missing_columns(missing, tuple(table), opened.name)
@@ -243,7 +248,9 @@ def _known_rows(
     names = {column.name for column in columns}
     left = {name: fact for name, fact in facts.items() if name not in names}
     label = options.label or _label_of(kind, left, table.rows, opened.name, options)
-    found = answers(table[label], kind, options, name=opened.name, label=label) if label else None
+    found = None
+    if label:
+        found = answers(table[label], kind, options, name=opened.name, label=label, fewest_labels=fewest)
     chosen = _Chosen((), label, options.group, options.time)
     task = found.task if found else without_labels(kind)
     return _examples(opened, table, chosen, found, task, _known_inputs(known_rows(table, columns)))
@@ -316,7 +323,9 @@ def _image_inputs(images: Sequence[Any]) -> _Inputs:
     return _Inputs(images, "image", counted(len(images), "image"), "--label names another column of labels")
 
 
-def _images(opened: tables.Opened, table: HeldTable, images: Sequence[Any], options: ReadOptions) -> Source:
+def _images(
+    opened: tables.Opened, table: HeldTable, images: Sequence[Any], options: ReadOptions, fewest: int
+) -> Source:
     """Return images, with their folders (or an array) as labels where there are several.
 
     Raises:
@@ -334,7 +343,7 @@ def _images(opened: tables.Opened, table: HeldTable, images: Sequence[Any], opti
         )
     found = None
     if label is not None:
-        found = answers(table[label], kind, options, name=opened.name, label=label)
+        found = answers(table[label], kind, options, name=opened.name, label=label, fewest_labels=fewest)
     chosen = _Chosen((), label, options.group, options.time)
     return _examples(opened, table, chosen, found, found.task if found else without_labels(kind), _image_inputs(images))
 

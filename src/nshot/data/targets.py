@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nshot.core import DataError, OptionError, Task, TaskKind, closest, counted, listed, names_anomaly
+from nshot.core import DataError, OptionError, Task, TaskKind, closest, counted, listed, names_anomaly, shortened
 from nshot.data import recognition
 from nshot.data.options import ReadOptions
 from nshot.data.recognition import TRUTHS, WHOLE_NUMBER
@@ -23,6 +23,7 @@ _METRICS = {
     TaskKind.CLUSTER: "nmi",
     TaskKind.COMPRESS: "psnr",
 }
+_SHOWN = 60
 _UNITS = {TaskKind.DETECT: "labelled anomalies"}
 
 
@@ -41,7 +42,9 @@ class Answers:
     unreadable: tuple[int, ...] = ()
 
 
-def answers(column: pa.ChunkedArray, kind: TaskKind, options: ReadOptions, *, name: str, label: str) -> Answers:
+def answers(
+    column: pa.ChunkedArray, kind: TaskKind, options: ReadOptions, *, name: str, label: str, fewest_labels: int = 2
+) -> Answers:
     """Return the targets of a training file, and the task.
 
     Args:
@@ -50,6 +53,7 @@ def answers(column: pa.ChunkedArray, kind: TaskKind, options: ReadOptions, *, na
         options: What a person said of the labels.
         name: What messages call the file.
         label: Name of the column.
+        fewest_labels: So many different labels there have to be, to classify.
 
     Raises:
         DataError: The column does not say what the task needs; the message names the flag that helps.
@@ -62,7 +66,8 @@ def answers(column: pa.ChunkedArray, kind: TaskKind, options: ReadOptions, *, na
     if kind is TaskKind.DETECT:
         return Answers(_marks(labels, options, name, label), without_labels(kind))
     if kind is TaskKind.CLASSIFY:
-        return Answers(labels, _classes([value for value in labels if value is not None], options, name, label))
+        given = [value for value in labels if value is not None]
+        return Answers(labels, _classes(given, options, name, label, fewest_labels))
     return Answers(labels, without_labels(kind))
 
 
@@ -142,13 +147,13 @@ def _canonical(values: Sequence[str]) -> dict[str, str | None]:
     return {value: value or None for value in [*values, ""]}
 
 
-def _classes(targets: Sequence[str], options: ReadOptions, name: str, column: str) -> Task:
+def _classes(targets: Sequence[str], options: ReadOptions, name: str, column: str, fewest: int) -> Task:
     labels = tuple(sorted(set(targets)))
-    if len(labels) == 1:
+    if len(labels) == 1 < fewest:
         all_of_them = f"All {len(targets):,} labelled rows" if len(targets) > 1 else "The only labelled row"
         have = "have" if len(targets) > 1 else "has"
         raise DataError(
-            f"{all_of_them} of {name} {have} the label '{labels[0]}' (column '{column}'). "
+            f"{all_of_them} of {name} {have} the label '{shortened(labels[0], _SHOWN)}' (column '{column}'). "
             "Expected two labels or more. Another column is named by --label."
         )
     descriptions = _descriptions(options.labels, labels, name) if options.labels else {}

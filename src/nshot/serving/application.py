@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 
+from nshot.bundle import LabelGiven
 from nshot.serving import problems, routes
 from nshot.serving.counters import Counters
+from nshot.serving.growing import Growing
 from nshot.serving.limits import Limits
 from nshot.serving.middleware import AccessMiddleware
+from nshot.serving.predicting import ServedPredictor
 from nshot.serving.queue import AnswerQueue
 from nshot.serving.service import Model, Service
 
@@ -24,6 +27,7 @@ def application(
     token: str | None = None,
     limits: Limits | None = None,
     counters: Counters | None = None,
+    grow: Callable[[str, LabelGiven], ServedPredictor] | None = None,
 ) -> AccessMiddleware:
     """Return an ASGI application that offers models.
 
@@ -32,10 +36,12 @@ def application(
         token: What a request has to carry; None: requests come from this machine only.
         limits: What a request may ask for; the usual unless given.
         counters: Where to count; the application's own unless given.
+        grow: Teaches the model of a name a label; None: none may be taught.
     """
     limits = limits or Limits()
     counters = counters or Counters()
-    service = Service(models, AnswerQueue(limits.most_waiting), limits, counters)
+    growing = None if grow is None else Growing(grow)
+    service = Service(models, AnswerQueue(limits.most_waiting), limits, counters, growing)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -50,6 +50,7 @@ class Counters:
         rejected: Requests that were turned away, by model and reason.
         predictions: By model and label.
         reloads: By model and result.
+        growths: Labels that a model was to learn, by model and result.
         seconds: From the request to its answer, by model.
         batch: Examples that were computed together, by model.
     """
@@ -59,6 +60,7 @@ class Counters:
         self.rejected: Counter[Labels] = Counter()
         self.predictions: Counter[Labels] = Counter()
         self.reloads: Counter[Labels] = Counter()
+        self.growths: Counter[Labels] = Counter()
         self.seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(_SECONDS))
         self.batch: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(_EXAMPLES))
 
@@ -77,6 +79,7 @@ class Counters:
         yield from _plain("rejected_total", "counter", "Turned away.", ("model", "reason"), self.rejected.items())
         yield from _plain("predictions_total", "counter", "Answers.", ("model", "label"), self.predictions.items())
         yield from _plain("reloads_total", "counter", "Later versions.", ("model", "result"), self.reloads.items())
+        yield from _plain("growths_total", "counter", "Labels to learn.", ("model", "result"), self.growths.items())
         gauge = (((name,), count) for name, count in waiting.items())
         yield from _plain("waiting_examples", "gauge", "Examples that wait or are computed.", of, gauge)
         for figure in sorted({figure for figures in drift.values() for figure in figures}):

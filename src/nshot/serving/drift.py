@@ -25,10 +25,16 @@ class Drift:
             backbones: Those that it was made of.
         """
         self._watch = Watch(reference)
+        self._backbones = tuple(backbones)
         wanted = self._watch.backbone
-        self._encoder = next((each for each in backbones if each.ref.id == wanted and isinstance(each, Embeds)), None)
+        embedding = (each for each in self._backbones if isinstance(each, Embeds) and each.ref.id == wanted)
+        self._encoder = next(embedding, None)
         self._seen = 0
         self._drawn: list[Example] = []
+
+    def held_against(self, reference: Reference | None) -> Drift | None:
+        """Return what watches a later version of the model, from its beginning; None where there is no reference."""
+        return None if reference is None else Drift(reference, self._backbones)
 
     def saw(self, examples: Sequence[Example], prediction: Prediction) -> None:
         """Count n examples and the answers to them."""

@@ -8,12 +8,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic.config import JsonDict
+
 from nshot.bundle import Manifest
 from nshot.core import DataError, Example, NshotError
 from nshot.data.columns import RowColumn
 from nshot.data.conversations import asked_in
 from nshot.serving.limits import InputLimits
 
+_TEXT: JsonDict = {"type": "string"}
+_ROW: JsonDict = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}}
+_NUMBERS: JsonDict = {"type": "array", "items": {"type": "number"}}
+INPUT: JsonDict = {"anyOf": [_TEXT, _ROW, _NUMBERS]}
+"""What one input may be, for the description of the interface."""
 _WORDS = {"text": "a text", "row": "an object with a value for each column", "image": "an image file in base64"}
 _KINDS = {str: "a text", dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
 _MOST_NAMES = 5

@@ -18,7 +18,8 @@ from nshot.serving.log import log_without_texts
 _PAGE = frozenset({"/", "/page.js", "/page.css"})
 _OPEN_PATHS = _PAGE | {"/health", "/ready"}
 """Asked by programs that watch the server, and by browsers, which ask for a token later; tell nothing about a model."""
-_COUNTED_PATHS = _OPEN_PATHS | {"/v1/predict", "/v1/chat/completions", "/v1/models", "/metrics", "/openapi.json"}
+_ASKED_PATHS = {"/v1/predict", "/v1/labels", "/v1/chat/completions", "/v1/models"}
+_COUNTED_PATHS = _OPEN_PATHS | _ASKED_PATHS | {"/metrics", "/openapi.json"}
 
 
 @dataclass(frozen=True)

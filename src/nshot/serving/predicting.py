@@ -95,7 +95,7 @@ class ServedPredictor:
             "method": manifest.method.name,
             "modality": manifest.modality,
             "labels": list(self.task.labels),
-            "backbone": manifest.backbones[0].id if manifest.backbones else None,
+            "backbone": _shown(manifest.backbones[0].id) if manifest.backbones else None,
             "n_labels": manifest.model_n_labels,
             "score": None,
         }
@@ -115,6 +115,11 @@ class ServedPredictor:
         if self.row_columns:
             return {column.name: None for column in self.row_columns}
         return None if self.manifest.modality == "row" else "warm-up"
+
+
+def _shown(backbone: str) -> str:
+    """Return the name of a pre-trained model; where its folder lies is nobody's business."""
+    return Path(backbone).name if Path(backbone).is_absolute() else backbone
 
 
 def open_saved(name: str, folder: Path, backbones: SharedBackbones) -> Served | ServedPredictor:

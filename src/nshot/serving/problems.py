@@ -8,13 +8,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from nshot.core import EnvironmentProblem, NshotError, UsageProblem
-from nshot.serving.batching import DeadlineError
 from nshot.serving.log import log_without_texts
-from nshot.serving.queue import FullError
+from nshot.serving.queue import DeadlineError, FullError
 from nshot.serving.served import TooLongError
 
 _FAILED = "The server failed; its log says where."
@@ -54,12 +52,14 @@ def of(error: Exception) -> JSONResponse:
     return response(500, _FAILED)
 
 
-def of_body(error: RequestValidationError | ValidationError) -> JSONResponse:
-    """Return the first thing that is wrong with the body of a request."""
-    first = error.errors()[0]
+def of_body(error: RequestValidationError) -> JSONResponse:
+    """Return the first thing that is wrong with the body of a request; a name that is not known explains what lacks."""
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"] if part != "body")
     if first["type"] == "extra_forbidden":
         return response(400, f"Unknown parameter: {place}.", param=place, code="unknown_parameter")
+    if first["type"] == "missing":
+        return response(400, f"{place} is missing.", param=place, code="missing_parameter")
     if first["type"] == "json_invalid":
         return response(400, "The body is not JSON.", code="invalid_json")
     said = first["msg"].removeprefix("Value error, ")
@@ -75,7 +75,12 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
-        return response(error.status_code, str(error.detail), headers=error.headers)
+        said, path, headers = str(error.detail), request.url.path, error.headers or {}
+        if error.status_code == 404:
+            said = f"There is nothing at {path}. /openapi.json tells what there is."
+        elif error.status_code == 405:
+            said = f"{request.method} is not answered at {path}. Send {headers.get('Allow', 'another method')}."
+        return response(error.status_code, said, headers=headers)
 
     @app.exception_handler(NshotError)
     @app.exception_handler(FullError)

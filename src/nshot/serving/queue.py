@@ -25,9 +25,20 @@ class FullError(Exception):
         retry_after_seconds: When there probably is one.
     """
 
+    reason = "full"
+
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"The queue is full. Try again in {retry_after_seconds} s.")
         self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineError(Exception):
+    """There was no answer in time."""
+
+    reason = "deadline"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"There was no answer within {seconds:g} s. Ask for less at once, or try again later.")
 
 
 class AnswerQueue:
@@ -44,17 +55,27 @@ class AnswerQueue:
         self._under_way: set[PendingAnswer] = set()
         self._seconds_each = _FIRST_GUESS_SECONDS
 
-    def begin(self, answer: Answer) -> PendingAnswer:
+    @property
+    def is_full(self) -> bool:
+        """Whether one more answer would be turned away."""
+        return len(self._under_way) >= self._most
+
+    def begin(self, answer: Answer, patience_seconds: float) -> PendingAnswer:
         """Take a place in the queue.
 
+        Args:
+            answer: What is to be written.
+            patience_seconds: How long its turn may take to come.
+
         Raises:
-            FullError: There is none.
+            FullError: There is no place, or its turn would come too late even if the answer that is being written
+                ended now.
         """
-        if len(self._under_way) >= self._most:
+        wait = (len(self._under_way) - 1) * self._seconds_each
+        if self.is_full or wait > patience_seconds:
             raise FullError(max(1, math.ceil(self._seconds_each)))
-        begun = PendingAnswer(answer, asyncio.get_running_loop(), self._ended)
+        begun = PendingAnswer(answer, patience_seconds, self._thread, self._ended)
         self._under_way.add(begun)
-        self._thread.submit(begun.write)
         return begun
 
     def close(self) -> None:
@@ -75,25 +96,35 @@ class PendingAnswer:
     def __init__(
         self,
         answer: Answer,
-        loop: asyncio.AbstractEventLoop,
+        patience_seconds: float,
+        thread: ThreadPoolExecutor,
         ended: Callable[[PendingAnswer, float | None], None],
     ) -> None:
         self.answer = answer
-        self._loop = loop
+        self._patience_seconds = patience_seconds
+        self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._cancelled = threading.Event()
         self._events: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        self._until = time.monotonic() + patience_seconds
+        self._turn = thread.submit(self._write)
 
     def cancel(self) -> None:
-        """Let nothing more be written."""
+        """Let nothing more be written; one that waits gives up its place. Called in the thread of the event loop."""
         self._cancelled.set()
+        if self._turn.cancel():
+            self._ended(self, None)
 
-    def write(self) -> None:
-        """Write the answer; called in the thread for it."""
+    @property
+    def _waits(self) -> bool:
+        return not self._turn.running() and not self._turn.done()
+
+    def _write(self) -> None:
+        """Write the answer, in the thread for it."""
         began = time.monotonic()
         event: Exception | None = None
         try:
-            for piece in self.answer.pieces() if not self._cancelled.is_set() else ():
+            for piece in self.answer.pieces():
                 self._tell(piece)
                 if self._cancelled.is_set():
                     break
@@ -115,17 +146,22 @@ class PendingAnswer:
             is_gone: Tells whether whoever asked has gone away.
 
         Raises:
+            DeadlineError: Its turn has not come in time; before the first piece.
             Exception: What the model raised.
         """
         looked = time.monotonic()
         try:
             while True:
-                if time.monotonic() - looked >= _LOOK_SECONDS:
-                    looked = time.monotonic()
+                now = time.monotonic()
+                if now - looked >= _LOOK_SECONDS:
+                    looked = now
                     if await is_gone():
                         return
+                left = self._until - now if self._waits else _LOOK_SECONDS
+                if left <= 0:
+                    raise DeadlineError(self._patience_seconds)
                 try:
-                    event = await asyncio.wait_for(self._events.get(), _LOOK_SECONDS)
+                    event = await asyncio.wait_for(self._events.get(), min(left, _LOOK_SECONDS))
                 except TimeoutError:
                     continue
                 if event is None:

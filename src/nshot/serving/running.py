@@ -51,13 +51,16 @@ def serve(
     import uvicorn
 
     from nshot.serving.application import application
+    from nshot.serving.connections import BoundedHttp
     from nshot.serving.counters import Counters
 
     counters = Counters()
     opened = OpenOffers(offers, counters.reloads)
-    app = application(opened.models, token=token, limits=limits, counters=counters)
+    grow = opened.grow if opened.may_grow else None
+    app = application(opened.models, token=token, limits=limits, counters=counters, grow=grow)
     config = uvicorn.Config(
         app,
+        http=BoundedHttp,
         log_level="info" if log_requests else "warning",
         access_log=log_requests,
         server_header=False,
@@ -83,10 +86,10 @@ def require_possible(host: str, token: str | None) -> None:
         token: What they have to carry, or None.
 
     Raises:
-        MissingExtraError: fastapi or uvicorn are not installed.
+        MissingExtraError: What it is served with is not installed.
         OptionError: Other machines could ask, and there is no token or one that can be guessed.
     """
-    missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("fastapi", "httptools", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(f"Serving needs {' and '.join(missing)}: pip install 'nshot[serve]'")
     advice = "Put a long random text into an environment variable, such as what `openssl rand -hex 32` prints"
@@ -108,7 +111,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # what comes after is a tuple of Python's
         raise EnvironmentProblem(
-            f"Cannot listen at {host}, port {port}: {error.strerror}. Name another port, --port N (0 for any that is "
+            f"Cannot listen at {host}, port {port}: {reason}. Name another port, --port N (0 for any that is "
             "free), or another address."
         ) from None

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from nshot.serving.batching import Batcher
 from nshot.serving.counters import Counters
+from nshot.serving.growing import Growing
 from nshot.serving.limits import Limits
 from nshot.serving.predicting import ServedPredictor
 from nshot.serving.queue import AnswerQueue
@@ -28,6 +29,7 @@ class Service:
         queue: Writes the answers to conversations.
         limits: What a request may ask for.
         counters: What is counted.
+        growing: Lets models grow; None: they may not.
         batchers: By base: what computes predictions. A base gets its own at the first request.
     """
 
@@ -35,6 +37,7 @@ class Service:
     queue: AnswerQueue
     limits: Limits
     counters: Counters
+    growing: Growing | None = None
     batchers: dict[str, Batcher] = field(default_factory=dict)
 
     def batcher(self, model: ServedPredictor) -> Batcher:
@@ -45,8 +48,10 @@ class Service:
         return found
 
     def close(self) -> None:
-        """Finish predictions that wait, break off answers that are written."""
+        """Finish growths and predictions that wait, break off answers that are written."""
         self.queue.close()
+        if self.growing is not None:
+            self.growing.close()
         for batcher in self.batchers.values():
             batcher.close()
 

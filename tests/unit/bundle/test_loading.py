@@ -272,4 +272,4 @@ def test_an_error_of_the_opener_reaches_the_user_unchanged(saved: Path) -> None:
 
 def test_growing_what_cannot_grow_is_refused(saved: Path) -> None:
     with pytest.raises(UnsupportedError, match="has to be fitted again"):
-        bundle.load(saved, fake.open).with_label("new")
+        bundle.load(saved, fake.open).grown(bundle.LabelGiven("new"))

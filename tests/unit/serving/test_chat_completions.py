@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -207,8 +208,71 @@ def test_a_full_queue_answers_429_at_once_with_retry_after():
         assert time.monotonic() - began < 0.25
         assert int(error.value.response.headers["retry-after"]) >= 1
         assert error.value.code == "queue_full"
+        ready = refused(f"{address.removesuffix('/v1')}/ready")
+        assert (ready[0], ready[1]["code"]) == (503, "queue_full")
         assert [each.result().choices[0].message.content for each in first] == ["one two three"] * 2
         assert asked(address).choices[0].message.content == "one two three"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_whose_turn_does_not_come_in_time_is_504_before_anything_is_sent(stream):
+    model = Slow(0.1)
+    with serving(echo(model), most_waiting=1, deadline_seconds=0.3) as address, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(asked, address, "word " * 19 + "end")
+        while not model.written:
+            time.sleep(0.01)
+        with pytest.raises(openai.InternalServerError, match="no answer within") as error:
+            asked(address, stream=stream)
+        assert (error.value.status_code, error.value.code) == (504, "deadline_exceeded")
+        assert not first.done()
+        # The one place to wait in is free again at once, and what is being written is not cut short.
+        with pytest.raises(openai.InternalServerError):
+            asked(address, stream=stream)
+        assert first.result().choices[0].message.content.endswith("end")
+        figures = urlopen(f"{address.removesuffix('/v1')}/metrics").read().decode()
+    assert 'rejected_total{model="echo",reason="deadline"} 2' in figures
+
+
+def test_what_could_only_begin_too_late_is_turned_away_at_once():
+    model = Slow(0.2)
+    with serving(echo(model), deadline_seconds=0.9) as address, ThreadPoolExecutor(2) as pool:
+        first = [pool.submit(asked, address) for _ in range(2)]
+        while not model.written:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        began = time.monotonic()
+        with pytest.raises(openai.RateLimitError) as error:  # before one was written, 1 s is guessed for each
+            asked(address)
+        assert time.monotonic() - began < 0.25
+        assert error.value.response.headers["retry-after"] == "1"
+        assert [each.result().choices[0].message.content for each in first] == ["one two three"] * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "\\ud800", "messages": [{"role": "user", "content": "x"}]}',
+        b'{"model": "echo", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "echo", "messages": [{"role": "user", "content": "x"}], "\\ud800": 1}',
+        b'{"model": "echo", "messages": [{"role": "user", "content": "x"}], "metadata": ' + b"[" * 100_000,
+        b'{"model": "echo", "messages": "caf\xe9"}',
+    ],
+)
+def test_what_is_no_unicode_or_nested_without_end_is_no_json(address, body):
+    status, error = refused(f"{address}/chat/completions", body, "application/json")
+    assert (status, error["code"]) == (400, "invalid_json")
+
+
+def test_a_body_that_does_not_come_is_given_up():
+    with serving(deadline_seconds=0.2) as address:
+        connection = HTTPConnection(address.removeprefix("http://").removesuffix("/v1"), timeout=10)
+        connection.putrequest("POST", "/v1/chat/completions")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b'{"model": ')
+        answer = connection.getresponse()
+        assert (answer.status, "no answer within 0.2 s" in answer.read().decode()) == (504, True)
+        connection.close()
 
 
 def test_one_answer_is_written_at_a_time():
@@ -292,7 +356,7 @@ def test_a_body_that_is_no_json_or_of_another_type_is_refused(address):
     assert (status, error["code"]) == (400, "invalid_json")
     # A form that a page on another site may send without asking first.
     plain = b'{"model": "echo", "messages": [{"role": "user", "content": "x"}]}'
-    assert refused(url, plain, "text/plain")[0] == 400
+    assert refused(url, plain, "text/plain")[0] == 415
     assert refused(f"{address}/nothing")[1]["type"] == "invalid_request_error"
 
 

@@ -21,12 +21,12 @@ from PIL import Image
 from endpoints import echo, serving
 from nshot import api
 from nshot.core import DataError, ExampleError, ModelError, Prediction
-from nshot.serving.batching import Batcher, DeadlineError
+from nshot.serving.batching import Batcher
 from nshot.serving.counters import Counters
 from nshot.serving.limits import InputLimits
 from nshot.serving.offers import Offer, OpenOffers
 from nshot.serving.predicting import ServedPredictor, open_saved
-from nshot.serving.queue import FullError
+from nshot.serving.queue import DeadlineError, FullError
 from nshot.serving.sharing import SharedBackbones
 
 TEXTS = [f"{word} number {i}" for i in range(12) for word in ("parcel", "refund")]
@@ -161,7 +161,8 @@ def test_images_come_in_base64(address):
         (b"{", 400, "The body is not JSON"),
         (b"[" * 100_000, 400, "The body is not JSON"),
         (b'{"inputs": "\\ud800"}', 400, "The body is not JSON"),
-        ({"model": "tickets"}, 400, "inputs: Field required"),
+        ({"model": "tickets"}, 400, "inputs is missing."),
+        ({"model": "tickets", "input": "a"}, 400, "Unknown parameter: input."),
         ({"model": "tickets", "inputs": []}, 400, "inputs is empty"),
         ({"model": "tickets", "inputs": ["a", 3]}, 400, "Input 2 is a number; the model reads a text"),
         ({"model": "tickets", "inputs": "a", "labels": 1}, 400, "Unknown parameter: labels"),
@@ -404,6 +405,14 @@ def test_a_later_version_takes_the_place_without_a_dropped_request(folder):
     assert set(statuses) == {200}
     assert offers.models == {"tickets": new}
     assert reloads == {("tickets", "done"): 1}
+
+
+def test_a_model_without_a_later_version_is_not_said_to_have_one(caplog):
+    model = echo()
+    reloads: Counter[tuple[str, ...]] = Counter()
+    OpenOffers([Offer("echo", lambda: model)], reloads).reload_beside().join()
+    assert not reloads
+    assert not caplog.text
 
 
 def test_a_broken_version_is_refused_and_the_one_before_goes_on(folder, caplog):

@@ -20,10 +20,11 @@ from starlette.responses import JSONResponse, Response
 from nshot.core import Conversation, Decoding
 from nshot.data.conversations import asked_in
 from nshot.serving import problems
-from nshot.serving.queue import PendingAnswer
+from nshot.serving.bodies import body_of, described_body
+from nshot.serving.queue import DeadlineError, FullError, PendingAnswer
 from nshot.serving.routes.models import unknown
 from nshot.serving.served import Answer, Served
-from nshot.serving.service import Offered
+from nshot.serving.service import service_of
 from nshot.spec import Spec
 
 router = APIRouter(prefix="/v1/chat/completions")
@@ -143,9 +144,13 @@ class ChatRequest(Spec):
         )
 
 
-@router.post("", response_model=None)
-async def complete(asked: ChatRequest, request: Request, service: Offered) -> Response:
+@router.post("", response_model=None, openapi_extra=described_body(ChatRequest, router.prefix, "The conversation."))
+async def complete(request: Request) -> Response:
     """Answer a conversation."""
+    began = time.monotonic()
+    service = await service_of(request)
+    patience = service.limits.deadline_seconds
+    asked = await body_of(request, ChatRequest, patience)
     model = service.models.get(asked.model)
     if model is None:
         return unknown(asked.model, service)
@@ -160,13 +165,18 @@ async def complete(asked: ChatRequest, request: Request, service: Offered) -> Re
         )
     usual = model.decoding
     decoding = asked.decoding(replace(usual, max_new_tokens=min(usual.max_new_tokens, most_tokens)))
-    begun = service.queue.begin(Answer(model, asked.conversation(), decoding))
-    pieces = begun.pieces(request.is_disconnected)
-    if not asked.stream:
-        text = "".join([piece async for piece in pieces])
-        return JSONResponse(_whole(model, begun.answer, text))
-    # What cannot be answered at all is told with a status of its own, so the first piece is waited for.
-    first = await anext(pieces, None)
+    answer = Answer(model, asked.conversation(), decoding)
+    try:
+        begun = service.queue.begin(answer, patience - (time.monotonic() - began))
+        pieces = begun.pieces(request.is_disconnected)
+        if not asked.stream:
+            text = "".join([piece async for piece in pieces])
+            return JSONResponse(_whole(model, answer, text))
+        # What cannot be answered at all is told with a status of its own, so the first piece is waited for.
+        first = await anext(pieces, None)
+    except (FullError, DeadlineError) as error:
+        service.counters.rejected[model.name, error.reason] += 1
+        raise
     with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
     events = _events(model, begun, first, pieces, with_usage=with_usage)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})

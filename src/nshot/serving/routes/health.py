@@ -20,6 +20,6 @@ async def health() -> dict[str, str]:
 @router.get("/ready", response_model=None)
 async def ready(service: Offered) -> dict[str, str] | Response:
     """Say whether the models are loaded, which they are before the server listens, and none has a full queue."""
-    if any(batcher.is_full for batcher in service.batchers.values()):
+    if service.queue.is_full or any(batcher.is_full for batcher in service.batchers.values()):
         return problems.response(503, "A queue is full.", code="queue_full", headers={"Retry-After": "1"})
     return {"status": "ready"}

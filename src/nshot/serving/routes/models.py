@@ -27,6 +27,16 @@ async def model(name: str, service: Offered) -> dict[str, Any] | Response:
     return unknown(name, service) if found is None else _entry(found)
 
 
+def named(name: str | None, service: Service) -> Model | Response:
+    """Return the model that a request names, the only one where it names none, or what is answered instead."""
+    if name is None:
+        if len(service.models) > 1:
+            listed = ", ".join(service.models)
+            return problems.response(400, f"Name a model. Models: {listed}.", param="model")
+        name = next(iter(service.models))
+    return service.models.get(name) or unknown(name, service)
+
+
 def unknown(name: str, service: Service) -> Response:
     """Return that there is no such model."""
     listed = ", ".join(service.models)
