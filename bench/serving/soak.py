@@ -21,7 +21,7 @@ MOST_GROWTH = 0.02
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rate", type=float, required=True, help="requests per second, such as 80 % of what is held")
+    parser.add_argument("--rate", type=float, required=True, help="requests per second, such as 80 %% of what is held")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--window", type=float, default=10.0, help="seconds between two looks at the memory")
     parser.add_argument("--folder", type=Path, help="where the fitted model is kept for the next time")
