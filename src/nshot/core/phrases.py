@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+_LONGEST_NAME = 60
+
+
 def shortened(text: str, longest: int) -> str:
     """Return `text` on one line, cut to at most `longest` characters."""
     line = " ".join(text.split())
@@ -26,6 +29,6 @@ def counted(number: float, one: str, several: str | None = None) -> str:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return the first of these names, and how many more there are: ``text, label and 3 more``."""
+    """Return the first of these names, each shortened, and how many more there are: ``text, label and 3 more``."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(shortened(name, _LONGEST_NAME) for name in names[:most]) + more
