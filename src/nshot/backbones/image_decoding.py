@@ -88,7 +88,9 @@ def _decoded(file: bytes, position: int) -> np.ndarray:
 
 
 def _beginning(file: bytes) -> str:
-    return f"it begins with {file[:8]!r}" if file else "it is empty"
+    if not file:
+        return "it is empty"
+    return f"it begins with '{file[:8].decode('ascii', 'backslashreplace')}'"
 
 
 def _of_eight_bits(image: Image.Image) -> Image.Image:

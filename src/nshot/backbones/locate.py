@@ -234,7 +234,8 @@ def _fetch(repository: str, revision: str | None, patterns: Sequence[str]) -> Pa
 def _unreachable(repository: str, revision: str | None, reason: str) -> ModelError:
     at = f" --revision {revision}" if revision else ""
     return ModelError(
-        f"The model {repository} is not on this machine and cannot be fetched from the Hugging Face hub ({reason})."
+        f"There is no folder {repository}, and a model of that name is not on this machine and cannot be fetched from "
+        f"the Hugging Face hub ({reason})."
         f"{closest(repository, _EMBEDDED)} On a machine with a network run 'hf download {repository}{at} "
         "--local-dir FOLDER', copy FOLDER here and name it as the backbone. "
         f"'{DEFAULT}' works without a network."

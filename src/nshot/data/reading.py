@@ -1112,7 +1112,7 @@ def _asked_of(chosen: _Chosen, found: Answers | None, task: Task) -> str:
     if found is None:
         return "no labels"
     if task.kind is TaskKind.CLASSIFY:
-        return f'{len(task.labels)} labels from "{chosen.label}"'
+        return f'{counted(len(task.labels), "label")} from "{chosen.label}"'
     known = [target for target in found.targets if target is not None]
     if task.kind is TaskKind.REGRESS:
         least, most = (f"{float(f'{end:.6g}'):,.10g}" for end in (min(known), max(known)))
