@@ -52,7 +52,7 @@ def test_sixteen_bits_become_eight() -> None:
     ("example", "said"),
     [
         (b"", "it is empty"),
-        (b"no image at all", "begins with b'no image'"),
+        (b"no image at all", "begins with 'no image'"),
         (file(Image.effect_noise((99, 99), 90))[:3000], "damaged"),
         ("a text", "found str"),
         (np.zeros((3, 4)), "found float64 of shape"),
