@@ -34,10 +34,6 @@ Ask with any client, such as:
 The address itself shows a page to try the models by hand. The signal SIGHUP opens all models again, without a request
 being dropped; Ctrl-C finishes what is being answered, and ends."""
 
-_COMPILED_PRODUCTS = "256"
-"""Batches of requests hold texts of many lengths: fewer are compiled anew for every layer, which costs half as much
-again; more take hundreds of megabytes and gain nothing."""
-
 
 @click.command(epilog=_EPILOG)
 @click.argument("models", nargs=-1, required=True, metavar="[NAME=]MODEL ...")
@@ -48,8 +44,8 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **values: Any) 
 
     With --json the first line on standard output says the models' names and the address.
     """
-    for name in FEW_COMPILED_PRODUCTS:
-        os.environ.setdefault(name, _COMPILED_PRODUCTS)
+    for name, value in FEW_COMPILED_PRODUCTS.items():
+        os.environ.setdefault(name, value)
     # A plain `kill` then ends the same way as Ctrl-C: what is being answered is finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
