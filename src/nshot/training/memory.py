@@ -93,17 +93,20 @@ def longest_example(plan: Sequence[Step], batch: Callable[[Sequence[int]], Batch
 
 def kept_for_backward(compute: Callable[[], Tensor]) -> int:
     """Return the bytes that `compute` keeps for its backward pass; what is kept several times counts once."""
-    storages: dict[int, int] = {}
+    alive: dict[int, Tensor] = {}
 
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def pack(tensor: Tensor) -> None:
+        # Alive until all is counted, so that no address is used twice; but never by the graph itself: a graph that
+        # holds its own tensors is freed by nobody.
+        alive[tensor.untyped_storage().data_ptr()] = tensor.detach()
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept_alive = compute()  # and with it everything that was saved: no address is used twice
-    del kept_alive
-    return sum(storages.values())
+    with saved_tensors_hooks(pack, _nothing_is_read_back):
+        compute()
+    return sum(tensor.untyped_storage().nbytes() for tensor in alive.values())
+
+
+def _nothing_is_read_back(_: None) -> Tensor:
+    raise RuntimeError("what was counted cannot be trained on")
 
 
 def _left_in_groups() -> list[int]:

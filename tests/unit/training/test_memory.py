@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import psutil
 import pytest
 import torch
@@ -53,6 +56,17 @@ def test_what_is_kept_for_the_backward_pass_is_counted_to_the_byte() -> None:
     assert memory.kept_for_backward(lambda: torch.tanh(dense(x)).sum()) == 4 * (5 * 8 + 5 * 4)
     with torch.no_grad():
         assert memory.kept_for_backward(lambda: torch.tanh(dense(x)).sum()) == 0
+
+
+def test_a_network_that_was_counted_is_given_back():
+    def counted():
+        dense = nn.Linear(8, 4)
+        memory.kept_for_backward(lambda: torch.tanh(dense(torch.ones(5, 8)).to(torch.bfloat16)).sum())
+        return weakref.ref(dense.weight)
+
+    weight = counted()
+    gc.collect()
+    assert weight() is None
 
 
 def test_a_token_is_charged_what_it_keeps_and_weights_their_copies() -> None:
