@@ -16,6 +16,7 @@ _CONFIG = "config.json"
 _TEXTS = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "LICENCE.md", "COPYING")
 _LONGEST_HEAD = 1 << 16
 _MOST_BYTES = 1 << 22
+# Two lines of a stranger's file are looked for; read as YAML, merge keys in it could take any time and memory.
 _HEAD = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
 _LIST = re.compile(r"^license:[ \t]*\r?\n((?:[ \t]*-[ \t]+\S+[ \t]*\r?\n)+)", re.MULTILINE)
 _ID = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
