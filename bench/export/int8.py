@@ -40,15 +40,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=int, default=500)
     parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--methods", default=",".join(METHODS))
     arguments = parser.parse_args()
     print("| data | method | float32 | int8 | difference | same answers | MiB | ms a text | texts/s |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name, (train, test) in SETS.items():
+    for name in arguments.sets.split(","):
+        train, test = SETS[name]
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
             _sample(SHARED / train, here / "train.csv", arguments.labels)
             _sample(SHARED / test, here / "test.csv", arguments.rows)
-            for method in METHODS:
+            for method in arguments.methods.split(","):
                 print(_row(name, method, here), flush=True)
 
 
