@@ -352,25 +352,6 @@ def test_what_could_only_be_late_is_turned_away_at_once(folder):
     asyncio.run(waits())
 
 
-def test_clients_that_ask_again_are_answered_together_and_not_in_two_halves(folder):
-    async def batches() -> int:
-        served, model = counting(folder, 0.01)
-        batcher = Batcher(1000, Counters())
-
-        async def client(delay: float) -> None:
-            await asyncio.sleep(delay)
-            for _ in range(12):
-                await batcher.answer(served, ["a"], 5)
-
-        # The second four come while the first four are computed.
-        await asyncio.gather(*(client(0.005 * (number >= 4)) for number in range(8)))
-        await asyncio.to_thread(batcher.close)
-        return len(model.batches)
-
-    # In halves, one computed while the other is answered, it would be 24. A busy machine may delay some of them.
-    assert any(asyncio.run(batches()) <= 20 for _ in range(8))
-
-
 def test_a_job_that_nobody_waits_for_is_not_computed(folder):
     async def waits() -> list[int]:
         served, model = counting(folder, 0.2)
