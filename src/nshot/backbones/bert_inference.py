@@ -22,9 +22,9 @@ from nshot.backbones.pooling import Groups, runs
 _SAFE_SCORE = 60.0
 # Only a hint for the layout of prepacked weights; every batch size computes the same.
 _TYPICAL_TOKENS = 2048
-# oneDNN compiles a product anew for every size, which takes about a millisecond. For 16 texts of 14 tokens that was a third
-# of the time, so sizes are rounded up to a few, and what is smaller than this (texts x length squared) is multiplied in
-# float32, which nothing is compiled for.
+# oneDNN compiles a product anew for every size, which takes about a millisecond: for 16 texts of 14 tokens that was a
+# third of the time. So sizes are rounded up to a few, and what is smaller than this (texts by the square of their
+# length) is multiplied in float32, which nothing is compiled for.
 _WORTH_COMPILING = 8192
 _FEWEST_TOKENS = 16
 
