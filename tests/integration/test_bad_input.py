@@ -202,7 +202,7 @@ def test_a_model_of_the_hub_without_a_network_says_how_to_get_it(data, tmp_path)
     arguments = ("--methods", "linear_probe", "--backbone", "org/model", "--out", out)
     code, message = refused("compare", data, *arguments, out=out)
     assert code == 3
-    assert "org/model is not on this machine" in message
+    assert "no folder org/model" in message
     assert "all-MiniLM-L6-v2" in message
 
 
