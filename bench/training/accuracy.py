@@ -25,7 +25,7 @@ from pathlib import Path
 import common
 from common import SETS, Answers, Data, Kept, say
 
-from nshot.core import Dataset, NshotError
+from nshot.core import Dataset, NshotError, TaskKind
 
 METRICS = ("accuracy", "macro_f1")
 _PROBE = "linear_probe"
@@ -98,7 +98,11 @@ def few(given: argparse.Namespace, kept: Kept) -> None:
     from nshot import methods
 
     per_class = given.per_class or 8
-    wanted = common.listed(given.methods) or [name for name in methods.names() if methods.get(name).trains_network]
+    wanted = common.listed(given.methods) or [
+        name
+        for name in methods.names()
+        if methods.get(name).trains_network and TaskKind.CLASSIFY in methods.get(name).needs.tasks
+    ]
     below = []
     say(f"{'set':22} {'method':20} {'probe':>7} {'method':>7}  {'accuracy, in points':26} macro F1, in points")
     for name in common.listed(given.sets):
