@@ -16,7 +16,7 @@ from pydantic import Field
 from nshot import bundle, methods, metrics
 from nshot.api.evaluating import deciding_metric, over_all_labels
 from nshot.api.fitting import FitOptions, fit_dataset, method_to_fit
-from nshot.api.model import Model, load
+from nshot.api.model import Model, opened_model
 from nshot.api.options import part_of, resolved_options
 from nshot.api.scored import difference_record, ends
 from nshot.backbones.remote_options import RemoteOptions
@@ -234,15 +234,7 @@ def _opened(model: Model | str | Path, options: DistillOptions) -> Model:
     Raises:
         UnsupportedError: A model of its kind teaches nothing.
     """
-    found = model
-    if not isinstance(found, Model):
-        found = load(
-            found,
-            precision=options.precision,
-            device=options.device,
-            threads=options.threads,
-            remote=part_of(RemoteOptions, options),
-        )
+    found = opened_model(model, options, part_of(RemoteOptions, options))
     if found.task.kind not in _LEARNABLE:
         raise UnsupportedError(
             f"{found.method} was fitted for the task '{found.task.kind}'. A student learns answers that are labels, "
@@ -550,32 +542,29 @@ def _entrant_record(entrant: _Entrant, score: Estimate | None) -> dict[str, Any]
 def _about(student: Model, teacher: Model, record: Mapping[str, Any], pair: _Compared) -> bundle.BundleInfo:
     """Return what the student says about itself."""
     n_labels, agreed, own = teacher.about.model_n_labels, record["agreement"], record["student"]
+
+    def measured(metric: str, found: Mapping[str, Any], n_test: int) -> bundle.MeasuredScore:
+        return bundle.MeasuredScore(
+            metric=metric,
+            score=found["score"],
+            interval=found["interval"],
+            n_labels=n_labels,
+            n_test=n_test,
+            target="this model",
+        )
+
     taught = bundle.DistillationRecord(
         method=teacher.method,
         sha256=teacher.saved_as,
         data_fingerprint=teacher.about.data_fingerprint,
         learnt=record["learnt"],
         n_examples=record["n_learnt"],
-        agreement=bundle.MeasuredScore(
-            metric=agreed["metric"],
-            score=agreed["score"],
-            interval=agreed["interval"],
-            n_labels=n_labels,
-            n_test=record["n_held_out"],
-            target="this model",
-        ),
+        agreement=measured(agreed["metric"], agreed, record["n_held_out"]),
     )
     score = None
     # On the teacher's own training rows both look better than they are: that is no score to hand on.
     if own["score"] is not None and not record["trained_on"]:
-        score = bundle.MeasuredScore(
-            metric=record["metric"],
-            score=own["score"],
-            interval=own["interval"],
-            n_labels=n_labels,
-            n_test=record["n_scored"],
-            target="this model",
-        )
+        score = measured(record["metric"], own, record["n_scored"])
     changes: dict[str, Any] = {"model_n_labels": n_labels, "score": score, "distilled_from": taught}
     about = student.about
     if about.reference is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nshot import bundle
-from nshot.api.model import Model, load
+from nshot.api.model import Model, opened_model
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones.remote_options import RemoteOptions
 from nshot.core import DataError, Dataset, Example, OptionError, Selection, TakesIn, counted, listed
@@ -87,7 +87,7 @@ def grow(
     if out is not None:
         bundle.require_writable(Path(out))
     watch.progress("opening the model", 0, 0)
-    before = model if isinstance(model, Model) else _opened(model, resolved)
+    before = opened_model(model, resolved, part_of(RemoteOptions, resolved))
     before.require_growable()
     watch.progress("reading", 0, 0)
     given = _given(before, data, resolved, watch)
@@ -128,17 +128,6 @@ def _require_sense(options: GrowOptions, data: Any) -> None:
         raise OptionError(
             "Nothing was given to learn. Expected a file with examples and their labels, or --new-label NAME."
         )
-
-
-def _opened(folder: str | Path, options: GrowOptions) -> Model:
-    computing = part_of(ComputingOptions, options)
-    return load(
-        folder,
-        precision=computing.precision,
-        device=computing.device,
-        threads=computing.threads,
-        remote=part_of(RemoteOptions, options),
-    )
 
 
 def _reads_names(model: Model) -> bool:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nshot.bundle.exporting import Exported, ExportedGguf
     from nshot.bundle.onnx_folder import Written as WrittenGraph
     from nshot.data.columns import RowColumn
+    from nshot.study.options import ComputingOptions
 
 
 _AT_ONCE = 4096
@@ -486,6 +487,23 @@ def _trainings(settings: Mapping[str, Any], within: str = "") -> Iterator[tuple[
             yield within + name, dict(value)
         else:
             yield from _trainings(value, f"{within}{name}.")
+
+
+def opened_model(model: Model | str | Path, computing: ComputingOptions, remote: RemoteOptions) -> Model:
+    """Return a fitted model as it is, or the saved one of a folder, ready to predict.
+
+    Args:
+        model: A fitted model, or the folder of a saved one.
+        computing: How a saved one computes.
+        remote: As in `load`.
+
+    Raises:
+        ModelError: As `load`.
+        OptionError: As `load`.
+    """
+    if isinstance(model, Model):
+        return model
+    return load(model, precision=computing.precision, device=computing.device, threads=computing.threads, remote=remote)
 
 
 def load(

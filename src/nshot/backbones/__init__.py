@@ -12,7 +12,7 @@ from nshot.backbones.image_settings import is_image_model
 from nshot.backbones.locate import DEFAULT, KnownModel, known, locate
 from nshot.backbones.pixels import ID as PIXELS
 from nshot.backbones.pixels import Pixels
-from nshot.backbones.precision import FEW_COMPILED_PRODUCTS, measured
+from nshot.backbones.precision import FEW_COMPILED_PRODUCTS, keep_few_products, measured
 from nshot.backbones.remote_options import RemoteAccess
 from nshot.backbones.text_encoder import TextEncoder
 from nshot.core import TABLE, Backbone, BackboneRef, Progress, silent
@@ -26,6 +26,7 @@ __all__ = [
     "KnownModel",
     "cache_folder",
     "default_for",
+    "keep_few_products",
     "known",
     "measured",
     "open_backbone",

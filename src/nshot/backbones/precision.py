@@ -32,6 +32,12 @@ last 1,024 sizes: hundreds of megabytes, and nothing is faster for it. Read when
 """
 
 
+def keep_few_products() -> None:
+    """Set `FEW_COMPILED_PRODUCTS` for this process, where the person who started it has not set it otherwise."""
+    for name, value in FEW_COMPILED_PRODUCTS.items():
+        os.environ.setdefault(name, value)
+
+
 def available_threads() -> int:
     """Return how many processor threads this process may use."""
     stated = os.environ.get("OMP_NUM_THREADS", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,9 @@ def command(paths: tuple[Path, ...], as_json: bool, quiet: bool, **values: Any) 
             "Such as: nshot evaluate tickets.nshot/model new.csv",
             click.get_current_context(),
         )
-    from nshot.backbones import FEW_COMPILED_PRODUCTS
+    from nshot.backbones import keep_few_products
 
-    for name, value in FEW_COMPILED_PRODUCTS.items():
-        os.environ.setdefault(name, value)
+    keep_few_products()
     model, data = paths[0], paths[-1]
     other = paths[1] if len(paths) == 3 else None
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from nshot import api
-from nshot.backbones import FEW_COMPILED_PRODUCTS
+from nshot.backbones import keep_few_products
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
 
@@ -38,8 +37,7 @@ def command(model: Path, examples: str | None, out: Path, as_json: bool, quiet: 
     table. Methods that learn a label without a fit: prototypes and nearest_neighbours from examples, label_similarity
     and prompt by its name. The grown model has no score until `nshot evaluate` measures it.
     """
-    for name, value in FEW_COMPILED_PRODUCTS.items():
-        os.environ.setdefault(name, value)
+    keep_few_products()
     with watching(quiet=quiet, sure="about") as watch:
         found = api.grow(model, examples, options=given(values), out=out, watch=watch)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,12 +60,11 @@ def command(
     bits the example takes.
     """
     from nshot import api
-    from nshot.backbones import FEW_COMPILED_PRODUCTS
+    from nshot.backbones import keep_few_products
     from nshot.data.reading import stream_inputs
     from nshot.data.writing import unfinished, writing
 
-    for name, value in FEW_COMPILED_PRODUCTS.items():
-        os.environ.setdefault(name, value)
+    keep_few_products()
     options = given(values)
     remote = {name: options.pop(name) for name in RemoteOptions.model_fields if name in options}
     loaded = api.load(model, threads=threads, remote=remote)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from nshot import api
-from nshot.backbones import FEW_COMPILED_PRODUCTS
+from nshot.backbones import keep_few_products
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json
 from nshot.core import listed
@@ -44,8 +43,7 @@ def command(models: tuple[str, ...], as_json: bool, quiet: bool, **values: Any) 
 
     With --json the first line on standard output says the models' names and the address.
     """
-    for name, value in FEW_COMPILED_PRODUCTS.items():
-        os.environ.setdefault(name, value)
+    keep_few_products()
     # A plain `kill` then ends the same way as Ctrl-C: what is being answered is finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
