@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ class CheckpointFolder:
         return self.folder / f"{self.key}{part and '-'}{part}.safetensors"
 
 
-def training_key(facts: Mapping[str, Any], tensors: Sequence[Tensor], batches: Iterator[Batch]) -> str:
+def training_key(facts: Mapping[str, Any], tensors: Iterable[Tensor], batches: Iterator[Batch]) -> str:
     """Return 32 hex digits that name a training.
 
     Args:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from nshot.core import Embeds, Prediction, State, Task
-from nshot.training import batching
+from nshot.core import Embeds, Prediction, State, Task, UnsupportedError
+from nshot.training import batching, distributed
 from nshot.training.batching import MICRO_BATCH_TOKENS, Batch, Schedule, micro_batches
 from nshot.training.head import LinearHead
 from nshot.training.losses import Loss
@@ -129,8 +129,18 @@ class InParts(nn.Module):
     """
 
     def __init__(self, encoder: nn.Module) -> None:
-        """Wrap an encoder that returns vectors, shape (batch, width)."""
+        """Wrap an encoder that returns vectors, shape (batch, width).
+
+        Raises:
+            UnsupportedError: Networks are to be trained in shards: processes read in different numbers of parts, and
+                the weights of a layer are gathered by all at once.
+        """
         super().__init__()
+        if distributed.trains_in_shards():
+            raise UnsupportedError(
+                "Training that compares all texts of a step does not work with FSDP. "
+                "Launch without it: accelerate launch --multi_gpu -m nshot.cli fit ..., or choose another method."
+            )
         self.encoder = encoder
 
     def forward(self, **inputs: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from nshot.core import (
     TrainsToWrite,
     UnsupportedError,
 )
-from nshot.training import adapters, batching, loop, losses, packing
+from nshot.training import adapters, batching, distributed, loop, losses, packing
 from nshot.training.averaging import drawn_back
 from nshot.training.batching import Batch
 from nshot.training.loop import TrainingRecord
@@ -431,7 +431,8 @@ def train(
     Raises:
         TrainingError: The training diverged.
     """
-    network = Writing(module.to(context.device))
+    # One that is cut is whole on the processor alone.
+    network = Writing(module if distributed.trains_in_shards() else module.to(context.device))
     pack = packing.together(network.model.base_model, n_tokens(module))
     on_gpu = torch.device(context.device).type == "cuda"
     if not on_gpu and context.precision == "bf16":

@@ -1,18 +1,21 @@
 """Several processes that train one network together, each on its share of every step.
 
-Every process holds the whole network and the same plan. It goes backward through its share of a step's micro-batches;
-then the gradients are added up over all processes, so that every process takes the same step. The processes are those
-of ``accelerate launch`` or ``torchrun``; with one process nothing here costs anything, and accelerate is not imported.
+Every process has the same plan, and holds the whole network or, with FSDP, a shard of it. It goes backward through its
+share of a step's micro-batches; the gradients are added up over all processes, so that all take the same step. The
+processes are those of ``accelerate launch`` or ``torchrun``; with one process nothing here costs anything, and
+accelerate is not imported.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nshot.core import TrainingError, UnsupportedError
+from nshot.training import sharding
+from nshot.training.sharding import Sharding
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +36,15 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def trains_in_shards() -> bool:
+    """Return whether a network that is trained is cut, every process holding a part of it.
+
+    Raises:
+        UnsupportedError: It was asked for in a way that is not supported.
+    """
+    return launched() > 1 and sharding.asked() is not None
+
+
 @dataclass(frozen=True)
 class Processes:
     """The processes of a training; on its own, the only one.
@@ -41,13 +53,15 @@ class Processes:
         device: The torch device of this process.
         count: How many there are.
         index: Which one this is, from 0.
-        neighbours: How many of them are on this machine.
+        neighbours: How many of them share the memory that this one trains in.
+        sharding: How networks are cut; None: every process holds the whole network.
     """
 
     device: str
     count: int = 1
     index: int = 0
     neighbours: int = 1
+    sharding: Sharding | None = None
 
     def share(self, step: Step) -> list[Sequence[int]]:
         """Return the micro-batches of a step that this process computes; over all processes they are the step.
@@ -75,6 +89,22 @@ class Processes:
 
         return self.summed(torch.tensor(float(own), device=self.device)).clamp(min=1.0)
 
+    def idle(self, passes: int) -> int:
+        """Return how many times this process has to go through the network for others alone, with nothing to learn.
+
+        Shards are gathered by all processes at once, so all go as often as the one with the most micro-batches.
+
+        Args:
+            passes: Micro-batches of this process in a step.
+        """
+        if self.sharding is None:
+            return 0
+        import torch
+
+        most = torch.tensor(passes, device=self.device)
+        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        return int(most) - passes
+
     def summed(self, value: Tensor) -> Tensor:
         """Return the sum of `value` over all processes; `value` may be changed."""
         if self.count > 1:
@@ -86,9 +116,9 @@ class Processes:
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Let every process have the sum of all processes' gradients; a missing one counts as zero.
 
-        What has a gradient in no process keeps none: it is not trained.
+        What has a gradient in no process keeps none: it is not trained. Those of shards are added up already.
         """
-        if self.count == 1:
+        if self.count == 1 or self.sharding:
             return
         import torch
 
@@ -107,7 +137,9 @@ class Processes:
             import torch.distributed
 
             for tensor in tensors:
-                torch.distributed.broadcast(tensor.detach(), src=0)
+                sent = tensor.detach().to(self.device)
+                torch.distributed.broadcast(sent, src=0)
+                tensor.detach().copy_(sent)
 
     def main_says(self, answer: bool) -> bool:
         """Return the main process's answer."""
@@ -130,6 +162,29 @@ class Processes:
         torch.distributed.all_gather(every, own)
         return [each.cpu() for each in every]
 
+    def whole(self, tensor: Tensor) -> Tensor:
+        """Return a tensor put together from all shards, for which every process has to ask."""
+        return sharding.whole(tensor) if self.sharding else tensor
+
+    def whole_in_main(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return tensors for the main process to write: shards put together, on the processor, in it alone."""
+        if self.sharding is None:
+            return dict(tensors)
+        together: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            value = sharding.whole(tensor)
+            if self.index == 0:
+                together[name] = value.cpu()
+        return together
+
+    def own(self, tensor: Tensor) -> Tensor:
+        """Return what this process holds of a tensor."""
+        return sharding.own(tensor) if self.sharding else tensor
+
+    def cut_like(self, tensor: Tensor, other: Tensor) -> Tensor:
+        """Return a whole tensor, which every process has, cut as `other` is."""
+        return sharding.cut_like(tensor, other) if self.sharding else tensor
+
 
 def processes(device: str) -> Processes:
     """Return the processes that were launched together, connected.
@@ -143,13 +198,13 @@ def processes(device: str) -> Processes:
     """
     if launched() == 1:
         return Processes(device)
-    for flag, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
-        if os.environ.get(flag, "").lower() in {"1", "true"}:
-            raise UnsupportedError(
-                f"Training with {name} is not supported: every process holds the whole network. "
-                "Launch without it: accelerate launch --multi_gpu -m nshot.cli fit ..., "
-                "on processors torchrun --nproc_per_node 2 -m nshot.cli fit ..."
-            )
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in {"1", "true"}:
+        raise UnsupportedError(
+            "Training with DeepSpeed is not supported. Launch with accelerate launch --use_fsdp -m nshot.cli fit ... "
+            "for a network in shards, or --multi_gpu where one device holds it; on processors with "
+            "torchrun --nproc_per_node 2 -m nshot.cli fit ..."
+        )
+    cut = sharding.asked()
     import torch
     from accelerate import PartialState
 
@@ -163,8 +218,8 @@ def processes(device: str) -> Processes:
             f"{launched()} processes were launched to train on {kind}, and accelerate connected "
             f"{state.num_processes} on {state.device.type}. Give --device {state.device.type}, or launch one process."
         )
-    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", state.num_processes))
-    return Processes(str(state.device), state.num_processes, state.process_index, neighbours)
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", state.num_processes)) if kind == "cpu" else 1
+    return Processes(str(state.device), state.num_processes, state.process_index, neighbours, cut)
 
 
 def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -61,12 +61,15 @@ class StepGradients:
         however it is cut.
 
         Raises:
-            torch.OutOfMemoryError: A single example does not fit into the device's memory.
+            torch.OutOfMemoryError: A single example does not fit into the device's memory; in shards, a micro-batch.
         """
         parts = [part for positions in self.processes.share(step) for part in self._fitting(positions)]
         units = self.processes.units(sum(each.units for _, each in parts))
+        idle = self.processes.idle(len(parts))
         while (value := self._backward(parts, units)) is None:
             parts = [part for positions, _ in parts for part in self._fitting(positions)]
+        for _ in range(idle):
+            (0.0 * self.loss_of(self.batch(step[0][:1]))).backward()  # type: ignore[no-untyped-call]
         return value
 
     def loss_of(self, batch: Batch) -> Tensor:
@@ -83,7 +86,8 @@ class StepGradients:
                 value = self.loss_of(each) / units
                 value.backward()  # type: ignore[no-untyped-call]
             except torch.OutOfMemoryError:
-                if len(positions) == 1:
+                # The others cannot be told in the middle of a pass that all of them compute together.
+                if len(positions) == 1 or self.processes.sharding:
                     raise
                 self.cut.most_entries = (each.entries + 1) // 2
                 self.cut.halvings += 1

@@ -76,13 +76,13 @@ class Watch:
 
     Attributes:
         steps: After which steps; 1 is after the first.
-        look: ``look(step)``, called with the network in evaluation mode. After the last step the weights are the final
-            ones, averaged where the settings ask for it. A training that is begun again is looked at again, from its
-            first step on.
+        look: ``look(network, step)``, called with the network in evaluation mode, which with FSDP is one of shards.
+            After the last step the weights are the final ones, averaged where the settings ask for it. A training that
+            is begun again is looked at again, from its first step on.
     """
 
     steps: frozenset[int]
-    look: Callable[[int], None]
+    look: Callable[[nn.Module, int], None]
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,19 @@ def train(
     context = replace(context, device=processes.device)
     if processes.index:
         context = replace(context, progress=silent, track=untracked)
-    network.to(context.device)
-    with _threads(context.threads), _random_state_kept(context.device), _memory_in_words():
+    processes.copy_from_main([parameter for group in groups for parameter in group.parameters])
+    with (
+        _threads(context.threads),
+        _random_state_kept(context.device),
+        _memory_in_words(),
+        _placed(network, groups, processes) as (placed, own_groups),
+    ):
         # Every process drops out something else.
         torch.manual_seed(context.seed + (processes.index << 32))
-        trained = [parameter for group in groups for parameter in group.parameters]
-        gradients = StepGradients(network, batch, loss, trained, context, processes)
+        trained = [parameter for group in own_groups for parameter in group.parameters]
+        gradients = StepGradients(placed, batch, loss, trained, context, processes)
         watch = watch or Watch(frozenset(), _look_away)
-        return _Training(network, plan, groups, gradients, settings, context, chance, watch).to_the_end()
+        return _Training(placed, plan, own_groups, gradients, settings, context, chance, watch).to_the_end()
 
 
 def matrices_and_vectors(parameters: Sequence[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -216,7 +221,6 @@ class _Training:
         self.processes = gradients.processes
         self.total = len(plan) if settings.stop_after is None else min(len(plan), settings.stop_after)
         self.parameters = gradients.trained
-        self.processes.copy_from_main(self.parameters)
         self.before = [parameter.detach().clone() for parameter in self.parameters] if chance else []
         self.at = _Stand(settings.learning_rate)
         self.optimiser, self.peaks = self._new_optimiser()
@@ -246,7 +250,8 @@ class _Training:
         )
 
     def _train(self) -> None:
-        if self.gradients.cut.most_entries is None and self.context.device == "cpu":
+        cuts_on_the_way = self.context.device != "cpu" and self.processes.sharding is None
+        if self.gradients.cut.most_entries is None and not cuts_on_the_way:
             self._measure_memory()
         self._attempt()
         if self._at_chance() and not self.at.restarts:
@@ -280,7 +285,7 @@ class _Training:
             if is_kept:
                 self._keep_checkpoint()
         self.network.eval()
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
+        if not all(bool(self.processes.whole(parameter.isfinite().all())) for parameter in self.parameters):
             raise self._diverged("a weight became infinite", at.step)
 
     def _begin_again(self) -> None:
@@ -301,7 +306,7 @@ class _Training:
         value = self.gradients.add_up(step)
         self.processes.sum_gradients(self.parameters)
         present = [parameter for parameter in self.parameters if parameter.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in present if p.grad is not None])
+        norm = self.processes.whole(nn.utils.get_total_norm([p.grad for p in present if p.grad is not None]))
         nn.utils.clip_grads_with_norm_(present, self.settings.clip_norm, norm)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -352,10 +357,11 @@ class _Training:
         if step not in self.watch.steps:
             return
         began = time.perf_counter()
-        if self.checkpoints and self.processes.index == 0 and step < self.total:
+        if self.checkpoints and step < self.total:
             # What a look finds lives in this process alone; one that goes on has to be able to look again.
-            weights = snapshots.weights(self.network, self.parameters)
-            self.checkpoints.write(Checkpoint({}, weights), _look_file(self.at.restarts, step))
+            weights = self.processes.whole_in_main(snapshots.weights(self.network, self.parameters))
+            if self.processes.index == 0:
+                self.checkpoints.write(Checkpoint({}, weights), _look_file(self.at.restarts, step))
         self._show(step)
         if step < self.total:
             self.network.train()
@@ -365,7 +371,7 @@ class _Training:
     def _show(self, step: int) -> None:
         self.network.eval()
         with _random_state_kept(self.context.device), torch.no_grad():
-            self.watch.look(step)
+            self.watch.look(self.network, step)
 
     def _at_chance(self) -> bool:
         """Return whether a run that was long enough to learn something has not."""
@@ -394,8 +400,10 @@ class _Training:
                 self.gradients.loss_of,
                 self.gradients.batch,
                 memory.longest_example(self.plan, self.gradients.batch),
-                trained=self.parameters,
+                trained=[self.processes.own(parameter) for parameter in self.parameters],
+                weights=[self.processes.own(tensor) for tensor in self.network.state_dict().values()],
                 copies=_GRADIENT_AND_MOMENTS + bool(self.before) + bool(self.average.steps),
+                device=self.context.device,
                 neighbours=self.processes.neighbours,
                 memory_bytes=self.context.memory_bytes,
             )
@@ -410,13 +418,16 @@ class _Training:
             "device": torch.device(self.context.device).type,
             "precision": self.context.precision,
             "processes": self.processes.count,
+            "shards": self.processes.sharding is not None,
             "chance": self.chance,
             "watch": sorted(self.watch.steps),
         }
         with _random_state_kept(self.context.device):
             torch.manual_seed(self.context.seed)
             tensors = [*self.network.state_dict().values(), *self.parameters]
-            return training_key(facts, tensors, every_example(self.plan, self.gradients.batch))
+            return training_key(
+                facts, map(self.processes.whole, tensors), every_example(self.plan, self.gradients.batch)
+            )
 
     def _checkpoint_is_due(self, is_reading: bool) -> bool:
         if self.checkpoints is None:
@@ -433,6 +444,7 @@ class _Training:
         tensors = snapshots.weights(self.network, self.parameters) | snapshots.random_states(self.processes)
         if not self.at.finished:
             tensors |= snapshots.moments(self.optimiser, self.average, self.parameters)
+        tensors = self.processes.whole_in_main(tensors)
         if self.processes.index == 0:
             facts = {"stand": asdict(self.at), "averaged": self.average.count, "cut": asdict(self.gradients.cut)}
             self.checkpoints.write(Checkpoint(facts, tensors))
@@ -455,9 +467,9 @@ class _Training:
             return
         for step, file in zip(looked, looks, strict=True):
             if look := self.checkpoints.read(file):  # one at a time: each is as large as the network
-                snapshots.take_weights(look.tensors, self.network, self.parameters)
+                snapshots.take_weights(look.tensors, self.network, self.parameters, self.processes)
                 self._show(step)
-        snapshots.take_weights(found.tensors, self.network, self.parameters)
+        snapshots.take_weights(found.tensors, self.network, self.parameters, self.processes)
         self.at = at
         self.gradients.cut = Cut(**found.facts["cut"])
         if at.finished:
@@ -465,7 +477,7 @@ class _Training:
             self.network.eval()
             return
         self.optimiser, self.peaks = self._new_optimiser()
-        snapshots.take_moments(found.tensors, self.optimiser, self.average, self.parameters)
+        snapshots.take_moments(found.tensors, self.optimiser, self.average, self.parameters, self.processes)
         self.average.count = found.facts["averaged"]
         snapshots.take_random_states(found.tensors, self.processes)
 
@@ -481,7 +493,7 @@ def _look_file(restarts: int, step: int) -> str:
     return f"look-{restarts}-{step}"
 
 
-def _look_away(step: int) -> None:
+def _look_away(network: nn.Module, step: int) -> None:
     """Look at nothing."""
 
 
@@ -508,6 +520,20 @@ def _thinned(losses: Sequence[float]) -> tuple[float, ...]:
     points = min(_POINTS, len(losses))
     edges = [round(i * len(losses) / points) for i in range(points + 1)]
     return tuple(sum(losses[a:b]) / (b - a) for a, b in itertools.pairwise(edges))
+
+
+@contextmanager
+def _placed(
+    network: nn.Module, groups: Sequence[Group], processes: distributed.Processes
+) -> Iterator[tuple[nn.Module, Sequence[Group]]]:
+    """Yield what is trained on the device: the network, or shards of it whose values it has afterwards."""
+    if processes.sharding is None:
+        yield network.to(processes.device), groups
+        return
+    with processes.sharding.shards(network, processes.device, processes.count) as (cut, part_of):
+        parts = [[part_of[id(parameter)] for parameter in group.parameters] for group in groups]
+        yield cut, [replace(group, parameters=own) for group, own in zip(groups, parts, strict=True)]
+    network.eval()
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""How large a micro-batch may be on a processor, where the system kills what takes too much memory.
+"""How large a micro-batch may be where it is too late to cut smaller once the memory is full.
 
 A graphics card says when it is full, and the loop then cuts smaller. Linux grants all memory that is asked for and
-kills the process later, so here the need is measured beforehand: what one example keeps for the backward pass.
+kills the process later, and of processes that hold shards of one network none can go back alone. There the need is
+measured beforehand: what one example keeps for the backward pass.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -28,8 +30,14 @@ _USABLE = 0.8
 """Share of the free memory that is counted on."""
 
 
-def free_bytes() -> int:
-    """Return how much more memory this process can take: that of the machine, or of its control group if less."""
+def free_bytes(device: str = "cpu") -> int:
+    """Return how much more memory this process can take on a device.
+
+    On the processor it is that of the machine, or of the process's control group if less.
+    """
+    if torch.device(device).type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
     free: int = psutil.virtual_memory().available
     return max(0, min([free, *_left_in_groups()]))
 
@@ -41,7 +49,9 @@ def most_entries(
     longest: int,
     *,
     copies: int,
-    trained: Sequence[nn.Parameter],
+    trained: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    device: str,
     neighbours: int,
     memory_bytes: int | None,
 ) -> int | None:
@@ -56,8 +66,10 @@ def most_entries(
         batch: Builds the batch of some positions.
         longest: The position of the longest example: in attention a token costs the more, the longer its text is.
         copies: How many more times the memory of the trained parameters will be taken: gradients, optimiser, ....
-        trained: What is trained.
-        neighbours: How many processes train on this machine, this one included: they share what is free.
+        trained: What this process holds of what is trained.
+        weights: What it holds of all weights.
+        device: Where `network` is.
+        neighbours: How many processes share what is free there, this one included.
         memory_bytes: How much memory the training may take in all, weights included; None: what is free now.
 
     Raises:
@@ -65,9 +77,9 @@ def most_entries(
     """
     state = _SCRATCH_BYTES + copies * sum(parameter.nbytes for parameter in trained)
     if memory_bytes is None:
-        room = _USABLE * free_bytes() / neighbours - state
+        room = _USABLE * free_bytes(device) / neighbours - state
     else:
-        room = memory_bytes - state - sum(tensor.nbytes for tensor in network.state_dict().values())
+        room = memory_bytes - state - sum(tensor.nbytes for tensor in weights)
     once, twice = batch([longest]), batch([longest, longest])
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     kept = [kept_for_backward(partial(loss, each)) for each in (once, twice)]

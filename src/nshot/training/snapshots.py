@@ -18,10 +18,12 @@ def weights(network: nn.Module, parameters: Sequence[nn.Parameter]) -> dict[str,
 
 
 @torch.no_grad()
-def take_weights(tensors: Mapping[str, Tensor], network: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
-    """Put what `weights` returned back in its place."""
+def take_weights(
+    tensors: Mapping[str, Tensor], network: nn.Module, parameters: Sequence[nn.Parameter], processes: Processes
+) -> None:
+    """Put what `weights` returned, whole, back in its place."""
     for i, parameter in enumerate(parameters):
-        parameter.copy_(tensors[f"parameter.{i}"])
+        parameter.copy_(processes.cut_like(tensors[f"parameter.{i}"], parameter))
     for name, buffer in network.named_buffers():
         buffer.copy_(tensors[f"buffer.{name}"])
 
@@ -42,16 +44,21 @@ def take_moments(
     optimiser: torch.optim.Optimizer,
     average: RunningAverage,
     parameters: Sequence[nn.Parameter],
+    processes: Processes,
 ) -> None:
-    """Give what `moments` returned to a new optimiser and a new average; its count is not among it."""
+    """Give what `moments` returned, whole, to a new optimiser and a new average; its count is not among it."""
     means = []
     for i, parameter in enumerate(parameters):
         prefix = f"optimiser.{i}."
-        own = {name: value.to(parameter.device) for name, value in tensors.items() if name.startswith(prefix)}
+        own = {
+            name: processes.cut_like(value, parameter).to(parameter.device)
+            for name, value in tensors.items()
+            if name.startswith(prefix)
+        }
         if own:
             optimiser.state[parameter] = {name.removeprefix(prefix): value for name, value in own.items()}
         if f"average.{i}" in tensors:
-            means.append(tensors[f"average.{i}"].to(parameter.device))
+            means.append(processes.cut_like(tensors[f"average.{i}"], parameter).to(parameter.device))
     average.means = means
 
 

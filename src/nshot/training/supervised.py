@@ -24,6 +24,7 @@ from nshot.training.classifier import (
     startable,
 )
 from nshot.training.goals import Goal, goal
+from nshot.training.layers import layers
 from nshot.training.logistic import Logistic
 from nshot.training.loop import Group, TrainingRecord, Watch, train
 from nshot.training.options import TrainingOptions
@@ -193,17 +194,16 @@ def layered(encoder: nn.Module, trained: Sequence[nn.Parameter], decay: float) -
     """
     if decay == 1.0:
         return [Group(trained)]
-    stacks = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
-    layers = max(stacks, key=len) if stacks else []
-    depth_of = {id(p): depth for depth, layer in enumerate(layers, start=1) for p in layer.parameters()}
+    stack = layers(encoder)
+    depth_of = {id(p): depth for depth, layer in enumerate(stack, start=1) for p in layer.parameters()}
     by_depth: dict[int, list[nn.Parameter]] = {}
     below = True
     for parameter in encoder.parameters():
-        depth = depth_of.get(id(parameter), 0 if below and layers else len(layers))
+        depth = depth_of.get(id(parameter), 0 if below and stack else len(stack))
         below = below and id(parameter) not in depth_of
         if any(parameter is each for each in trained):
             by_depth.setdefault(depth, []).append(parameter)
-    return [Group(parameters, decay ** (len(layers) - depth)) for depth, parameters in sorted(by_depth.items())]
+    return [Group(parameters, decay ** (len(stack) - depth)) for depth, parameters in sorted(by_depth.items())]
 
 
 def _start(labelled: Labelled) -> Logistic:
@@ -218,14 +218,14 @@ def _train(
     context: FitContext,
     *,
     fraction: float = 1.0,
-    look: Callable[[Classifier, int], None] | None = None,
+    look: Callable[[nn.Module, int], None] | None = None,
 ) -> tuple[Classifier, TrainingRecord]:
     """Return the trained network; `look` is called at `_LOOKS` equal distances with the number of the look."""
     network, groups = build(_start(labelled))
     plan = batching.schedule(len(labelled.prepared), epochs=options.epochs, batch_size=options.batch_size)
     trained = [parameter for group in groups for parameter in group.parameters]
     numbers = {math.ceil(plan.steps * (k + 1) / _LOOKS): k for k in range(_LOOKS)}
-    watch = Watch(frozenset(numbers), lambda step: look(network, numbers[step])) if look else None
+    watch = Watch(frozenset(numbers), lambda network, step: look(network, numbers[step])) if look else None
     with drawn_back(trained, options.keep):
         record = train(
             network,
@@ -256,7 +256,7 @@ def _stop_early(
     for fold in range(int(folds.max()) + 1):
         rows = np.flatnonzero(folds == fold)
 
-        def look(network: Classifier, number: int, rows: Array = rows) -> None:
+        def look(network: nn.Module, number: int, rows: Array = rows) -> None:
             found[number, rows] = _scores(network, labelled.part(rows), context)
 
         _train(labelled.part(np.flatnonzero(folds != fold)), build, options, learning_rate, context, look=look)
@@ -270,7 +270,7 @@ def _stop_early(
 
 
 @torch.no_grad()
-def _scores(network: Classifier, rows: Labelled, context: FitContext) -> Array:
+def _scores(network: nn.Module, rows: Labelled, context: FitContext) -> Array:
     """Return what the network on its way says, shape (n, outputs)."""
     scores = np.zeros((len(rows.prepared), rows.goal.outputs), dtype=np.float32)
     kind = torch.device(context.device).type

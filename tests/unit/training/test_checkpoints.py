@@ -208,7 +208,7 @@ def test_a_checkpoint_is_plain_tensors_and_json(tmp_path) -> None:
 def test_what_was_looked_at_before_the_kill_is_looked_at_again(tmp_path) -> None:
     def looking(network):
         looked = []
-        watch = Watch(frozenset({2, 10, 18, 30}), lambda at: looked.append((at, network.training, weights(network))))
+        watch = Watch(frozenset({2, 10, 18, 30}), lambda _, at: looked.append((at, network.training, weights(network))))
         return {"network": network, "watch": watch, "steps": 30, "settings": replace(SETTINGS, average=0.2)}, looked
 
     options, seen = looking(Net(0.5))
@@ -230,7 +230,7 @@ def test_what_was_looked_at_before_the_kill_is_looked_at_again(tmp_path) -> None
 
 def test_without_the_weights_of_a_look_the_training_begins_anew(tmp_path) -> None:
     looked = []
-    options = {"watch": Watch(frozenset({2}), looked.append), "steps": 20}
+    options = {"watch": Watch(frozenset({2}), lambda _, step: looked.append(step)), "steps": 20}
     killed_at(13, tmp_path, **options)
     next(tmp_path.glob("*-look-*")).unlink()
 
@@ -249,7 +249,7 @@ def test_a_training_that_was_begun_again_is_resumed_where_it_was(tmp_path, step,
             "settings": replace(SETTINGS, learning_rate=12.0, average=0.1),
             "chance": chance_loss(ring()[1], 2),
             "network": Net(0.2),
-            "watch": Watch(frozenset({5, 30}), looked.append),
+            "watch": Watch(frozenset({5, 30}), lambda _, step: looked.append(step)),
         }, looked
 
     whole_options, whole_looked = options()

@@ -165,7 +165,7 @@ def test_the_figures_of_every_step_are_handed_over_with_its_number() -> None:
 
 def test_the_final_weights_are_the_mean_of_the_last_weights() -> None:
     network, looked = Net(), []
-    watch = Watch(frozenset(range(1, 41)), lambda step: looked.append(weights(network)))
+    watch = Watch(frozenset(range(1, 41)), lambda _, step: looked.append(weights(network)))
 
     run(network, steps=40, settings=TrainingSettings(0.05, average=0.25), watch=watch)
     last, _ = run(steps=40)
@@ -184,7 +184,7 @@ def test_without_averaging_nothing_is_kept_for_it() -> None:
 
 def test_a_training_that_stops_early_follows_the_rates_of_the_whole_plan() -> None:
     network, looked = Net(), []
-    watch = Watch(frozenset({15}), lambda step: looked.append(weights(network)))
+    watch = Watch(frozenset({15}), lambda _, step: looked.append(weights(network)))
 
     run(network, steps=40, watch=watch)
     stopped, record = run(steps=40, settings=dataclasses.replace(SETTINGS, stop_after=15))
@@ -197,9 +197,9 @@ def test_a_training_that_stops_early_follows_the_rates_of_the_whole_plan() -> No
 def test_a_look_finds_the_network_in_evaluation_mode_and_changes_nothing() -> None:
     network, looked = Net(dropout=0.5), []
 
-    def look(step):
-        looked.append((step, network.training))
-        network(torch.rand(3, 2))
+    def look(seen, step):
+        looked.append((step, seen.training))
+        seen(torch.rand(3, 2))
 
     run(network, steps=30, watch=Watch(frozenset({1, 20, 30}), look))
     alone, _ = run(Net(dropout=0.5), steps=30)
@@ -210,7 +210,7 @@ def test_a_look_finds_the_network_in_evaluation_mode_and_changes_nothing() -> No
 
 def test_a_training_that_is_begun_again_is_looked_at_again() -> None:
     looked = []
-    watch = Watch(frozenset({5, 40}), looked.append)
+    watch = Watch(frozenset({5, 40}), lambda _, step: looked.append(step))
 
     _, record = run(
         steps=40, settings=TrainingSettings(30.0, average=0.1), chance=chance_loss(ring()[1], 2), watch=watch

@@ -42,10 +42,19 @@ def limit(network, length, memory_bytes, copies=3, neighbours=1):
         batch,
         0,
         trained=list(network.parameters()),
+        weights=list(network.state_dict().values()),
         copies=copies,
+        device="cpu",
         neighbours=neighbours,
         memory_bytes=memory_bytes,
     )
+
+
+def test_what_a_graphics_card_has_left_is_what_is_free_and_what_was_reserved_for_it(monkeypatch) -> None:
+    for name, found in {"mem_get_info": (700, 1000), "memory_reserved": 200, "memory_allocated": 150}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, found=found: found)
+
+    assert memory.free_bytes("cuda:1") == 750
 
 
 def test_what_is_kept_for_the_backward_pass_is_counted_to_the_byte() -> None:
@@ -88,7 +97,7 @@ def test_long_texts_make_micro_batches_smaller_where_attention_grows_with_them()
 
 
 def test_what_is_free_is_shared_with_the_processes_beside_this_one(monkeypatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda: 10**8)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**8)
 
     assert limit(Reader(), 10, None) == 2 * limit(Reader(), 10, None, neighbours=2)
 
