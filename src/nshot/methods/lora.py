@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from nshot.core import (
     Backbone,
     BackboneRef,
     Dataset,
+    Embeds,
     Family,
     FitContext,
     Needs,
@@ -24,9 +25,14 @@ from nshot.spec import Method
 from nshot.training.options import TrainingOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nshot.training.classifier import Classifier, TrainableEncoder
     from nshot.training.logistic import Logistic
     from nshot.training.loop import Group
+
+_FULL_RATE_FROM = 48
+"""Examples: with 16, the full rate lets one class take almost everything (docs/experiments.md, Fine-tuning)."""
 
 
 class Lora(TrainingOptions, Method):
@@ -49,8 +55,10 @@ class Lora(TrainingOptions, Method):
     **Example.** ``nshot fit tickets.csv --method lora --set rank=16 --out model``
     """
 
+    version: ClassVar[int] = 2
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS, TaskKind.EXTRACT}),
+        abilities=frozenset({Ability.EMBEDS, Ability.TRAINS}),
     )
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
@@ -67,9 +75,17 @@ class Lora(TrainingOptions, Method):
     dora: bool = False
     """Train the length of each row of a matrix apart from its direction (DoRA): slower steps, the same file format."""
     learning_rate: float = Field(default=2e-3, gt=0)
-    """The highest learning rate of adapters and head."""
+    """The highest learning rate of adapters and head; with fewer than 48 examples in proportion less."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of the matrices that are trained."""
+
+    def supports(self, task: Task, backbone: Backbone | None) -> str | None:
+        """Return None, or the reason why this method cannot do `task` with `backbone`; see `Method.supports`."""
+        from nshot.training.entities.support import not_trainable
+
+        return super().supports(task, backbone) or not_trainable(
+            self.method_name(), task, backbone, early_stopping=self.early_stopping
+        )
 
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
@@ -82,6 +98,7 @@ class Lora(TrainingOptions, Method):
         """
         self.require(task, train, backbone)
         from nshot.training import adapters, classifier, supervised
+        from nshot.training.entities import tuned
 
         source = classifier.trainable(backbone)
 
@@ -97,23 +114,36 @@ class Lora(TrainingOptions, Method):
                 seed=context.seed,
                 dora=self.dora,
             )
-            return supervised.with_head(encoder, start)
+            return supervised.with_head(tuned.reader(task, encoder), start)
 
+        if task.kind is TaskKind.EXTRACT:
+            found = tuned.fit(train, source, build, self, self.learning_rate, context)
+            config, tensors = adapters.adapter_state(found.encoder)
+            return found.predictor(source.ref, self._merged(source, tensors), tensors, adapter=config)
         labelled = supervised.Labelled.of(task, train, source)
-        trained = supervised.fit(labelled, build, self, self.learning_rate, context)
+        rate = self.learning_rate * min(1.0, len(train) / _FULL_RATE_FROM)
+        trained = supervised.fit(labelled, build, self, rate, context)
         config, tensors = adapters.adapter_state(trained.network.encoder)
         return self._predictor(task, source, trained.state(source.ref, tensors, adapter=config))
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
         from nshot.training import classifier
+        from nshot.training.entities import tuned
 
         source = classifier.reopened(state, open_backbone)
+        if task.kind is TaskKind.EXTRACT:
+            return tuned.restored(self._merged(source, state.tensors), state)
         return self._predictor(task, source, state)
 
     def _predictor(self, task: Task, source: TrainableEncoder, state: State) -> Predictor:
-        """Return the classifier with the adapters merged into the network, so that none of them is seen again."""
-        from nshot.training import adapters, classifier
+        from nshot.training import classifier
 
-        weights = adapters.merged(source.module().state_dict(), state.tensors, rank=self.rank, alpha=self.alpha)
-        return classifier.FineTuned(task, source.adapted(weights), self.label_smoothing, state)
+        return classifier.FineTuned(task, self._merged(source, state.tensors), self.label_smoothing, state)
+
+    def _merged(self, source: TrainableEncoder, tensors: Mapping[str, np.ndarray]) -> Embeds:
+        """Return the network with the adapters merged into it, so that none of them is seen again."""
+        from nshot.training import adapters
+
+        weights = adapters.merged(source.module().state_dict(), tensors, rank=self.rank, alpha=self.alpha)
+        return source.adapted(weights)

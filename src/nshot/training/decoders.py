@@ -431,10 +431,11 @@ def train(
     Raises:
         TrainingError: The training diverged.
     """
-    # One that is cut is whole on the processor alone.
-    network = Writing(module if distributed.trains_in_shards() else module.to(context.device))
+    # One that is cut is whole on the processor alone. Of several processes each has its own card.
+    device = distributed.processes(context.device).device
+    network = Writing(module if distributed.trains_in_shards() else module.to(device))
     pack = packing.together(network.model.base_model, n_tokens(module))
-    on_gpu = torch.device(context.device).type == "cuda"
+    on_gpu = torch.device(device).type == "cuda"
     if not on_gpu and context.precision == "bf16":
         # Of short texts torch's fused attention goes backward slowly on a processor: a quarter of a step's time.
         network.model.set_attn_implementation("eager")

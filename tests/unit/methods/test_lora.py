@@ -27,6 +27,14 @@ def test_it_learns_its_training_rows(dora) -> None:
     assert list(prediction.labels) == TARGETS
 
 
+def test_few_examples_are_learnt_at_a_lower_rate() -> None:
+    few = fit().state().settings["training"]["learning_rate"]
+    many = fit(texts=TEXTS * 12, targets=TARGETS * 12).state().settings["training"]["learning_rate"]
+
+    assert few == pytest.approx(many * len(TEXTS) / 48)
+    assert many == Lora().learning_rate
+
+
 def test_peft_never_touches_the_shared_backbone() -> None:
     backbone = fake.open(BackboneRef("fake/text-encoder"))
     before, vectors = backbone.ref, backbone.embed(TEXTS)
