@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from nshot import api
+from nshot.backbones import keep_few_products
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
 
@@ -38,6 +39,7 @@ def command(model: Path, data: Path, out: Path, as_json: bool, quiet: bool, **va
     Some of the rows are held out: on them both are compared in agreement, time and size, and in score where DATA has
     labels.
     """
+    keep_few_products()
     # A plain `kill` then ends the same way as Ctrl-C: what is worth keeping stays.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with watching(quiet=quiet, sure="about") as watch:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nshot import api
+from nshot.backbones import keep_few_products
 from nshot.cli.flags import everywhere, flags, given
 from nshot.cli.screen import print_json, watching
 
@@ -34,6 +35,7 @@ def command(model: Path, out: Path, as_json: bool, quiet: bool, **values: Any) -
     What was written is opened again by another program than nshot, and has to answer like MODEL; on rows named by
     --data, with their labels, it has to score like MODEL too.
     """
+    keep_few_products()
     with watching(quiet=quiet, sure="about") as watch:
         found = api.export(model, out, options=given(values), watch=watch)
     if as_json:

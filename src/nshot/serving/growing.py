@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nshot import bundle
 from nshot.bundle.manifest import MANIFEST
+from nshot.core import UnsupportedError
 from nshot.serving.log import log
 from nshot.serving.predicting import ServedPredictor
 from nshot.serving.queue import FullError
@@ -18,6 +19,8 @@ from nshot.serving.queue import FullError
 _MOST_WAITING = 8
 """So many requests may wait for their growth, that under way included."""
 _RETRY_AFTER_SECONDS = 5
+_MOST_LABELS = 10_000
+"""A model is told of no more labels than this over the network: each one makes all answers slower and larger."""
 
 
 class Growing:
@@ -62,8 +65,13 @@ def grown(model: ServedPredictor, given: bundle.LabelGiven, place: Path) -> Serv
         place: Where the grown model is saved; an earlier one there is replaced in one step.
 
     Raises:
-        NshotError: It cannot learn that, or the disk refuses.
+        NshotError: It cannot learn that, has too many labels already, or the disk refuses.
     """
+    if given.label not in model.task.labels and len(model.task.labels) >= _MOST_LABELS:
+        raise UnsupportedError(
+            f"{model.name} has {len(model.task.labels):,} labels, and a server teaches a model no more than "
+            f"{_MOST_LABELS:,}. Use nshot grow, or fit it again."
+        )
     found = model.opened.grown(given)
     bundle.save(place, method=found.method, task=found.task, predictor=found.predictor, about=found.about)
     saved = replace(found, manifest=bundle.read_manifest(place), sha256=bundle.manifest_sha256(place))

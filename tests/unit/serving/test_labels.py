@@ -18,6 +18,7 @@ from nshot import api, bundle
 from nshot.api.serving import _offers
 from nshot.backbones import open_backbone
 from nshot.core import OptionError, OutputError
+from nshot.serving import growing as serving_growing
 from nshot.serving.counters import Counters
 from nshot.serving.limits import InputLimits
 from nshot.serving.offers import Offer, OpenOffers
@@ -216,6 +217,17 @@ def test_models_that_cannot_learn_a_label_say_what_to_do_instead(fitted, tmp_pat
             status, found = asked(address, {"model": name, "label": "middle", "examples": NEW})
             assert (status, found["error"]["code"], words in found["error"]["message"]) == (409, "not_growable", True)
         assert asked(address, {"label": "middle", "examples": NEW})[0] == 400
+
+
+def test_a_model_with_very_many_labels_learns_more_examples_but_no_further_label(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(serving_growing, "_MOST_LABELS", 2)
+    with growing(fitted, tmp_path) as (address, _):
+        known = asked(address, {"label": "left", "examples": NEW})
+        status, found = asked(address, {"label": "middle", "examples": NEW})
+
+    assert known[0] == 200
+    assert (status, found["error"]["code"]) == (409, "not_growable")
+    assert "has 2 labels" in found["error"]["message"]
 
 
 def test_a_disk_that_refuses_leaves_the_model_as_it_was_and_tells_no_path(fitted, tmp_path, monkeypatch, caplog):
