@@ -331,7 +331,7 @@ def test_a_label_without_examples_is_taken_in_by_name_or_refused_in_words(case: 
         grown = predictor.with_label("branch_hours", "opening hours of the branch")
         task = case.sample.task.with_label("branch_hours")
         assert_well_formed(grown.predict(case.sample.new), task, len(case.sample.new))
-        assert grown.predict(["opening hours of the branch"]).labels == ["branch_hours"]
+        assert _says(grown.predict(["opening hours of the branch"]).labels[0], "branch_hours")
     else:
         with pytest.raises(DataError, match="branch_hours"):
             predictor.with_label("branch_hours", "opening hours of the branch")
@@ -365,13 +365,18 @@ def test_a_grown_predictor_answers_the_new_label_and_leaves_the_old_one_alone(ca
     assert grown.task == case.sample.task.with_label("branch_hours", words)
     prediction = grown.predictor.predict([*case.sample.new, extra[0]])
     assert_well_formed(prediction, grown.task, len(case.sample.new) + 1)
-    assert prediction.labels[-1] == "branch_hours"
+    assert _says(prediction.labels[-1], "branch_hours")
     bundle.save(tmp_path / "new", method=grown.method, task=grown.task, predictor=grown.predictor, about=grown.about)
     loaded = bundle.load(tmp_path / "new", open_backbone)
     assert old.manifest.score is not None
     assert loaded.manifest.score is None
     assert loaded.manifest.model_n_labels == 3 + (0 if reads_names else len(extra))
     assert answer_bytes(loaded.predictor.predict(case.sample.new)) == answer_bytes(prediction)[:-1]
+
+
+def _says(answer: str | tuple[str, ...], label: str) -> bool:
+    """Return whether an answer is this label, or holds it where there may be several."""
+    return answer == label if isinstance(answer, str) else label in answer
 
 
 def _manifest(case: Case, predictor: Predictor, folder: Path) -> bundle.Manifest:

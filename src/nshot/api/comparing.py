@@ -325,6 +325,7 @@ def _hand_over(study: Study, result: Result, inputs: _Inputs, folder: StudyFolde
         text_columns=inputs.source.text_columns,
         row_columns=tuple(map(bundle.ColumnRecord.of, inputs.source.row_columns)),
         label_column=inputs.source.label_column,
+        separator=inputs.source.separator,
         threshold=(pick.get("threshold") or {}).get("threshold"),
         data_name=inputs.source.name,
         data_fingerprint=inputs.source.dataset.fingerprint,

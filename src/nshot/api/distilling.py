@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 200
 """With fewer answers of the teacher a student has hardly anything to learn from."""
-_LEARNABLE = (TaskKind.CLASSIFY, TaskKind.REGRESS, TaskKind.GENERATE)
+_LEARNABLE = (TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS, TaskKind.GENERATE)
+_AGREEMENT = {TaskKind.CLASSIFY: ("accuracy", "macro_f1"), TaskKind.TAG: ("subset_accuracy", "macro_tag_f1")}
+"""By what a student is held against its teacher; by what decides, where the task is none of these."""
 _STUDENTS = {"text": ("full_finetune", "layers=3")}
 _OTHERWISE = ("linear_probe",)
 """Method and options of the student where nobody names one, by modality. Half of the embedded encoder's layers, trained
@@ -151,7 +154,8 @@ def distill(
     taught = _targets(answered.prediction, teacher.task)
     _require_variety(taught, teacher)
     codes = [str(label) for label in taught] if teacher.task.kind is TaskKind.CLASSIFY else None
-    learnt, held = hold_out(codes, rows.groups, share=share, seed=resolved.seed)
+    strata = taught if teacher.task.kind is TaskKind.TAG else codes
+    learnt, held = hold_out(strata, rows.groups, share=share, seed=resolved.seed)
     train = Dataset(
         Selection(rows.examples, learnt.tolist()),
         rows.modality,
@@ -169,6 +173,7 @@ def distill(
         text_columns=teacher.about.text_columns,
         row_columns=teacher.row_columns,
         label_column=teacher.about.label_column,
+        separator=teacher.about.separator,
         fingerprint=rows.fingerprint,
         out=out,
         watch=watch,
@@ -322,7 +327,7 @@ def _read(data: Any, teacher: Model, options: DistillOptions) -> _Rows:
         parts = [batch.examples for batch in stream.batches]
         examples: Sequence[Any] = functools.reduce(joined, parts)
         return _kept(examples, np.arange(len(examples)), None, None, teacher, stream.name)
-    trained = Trained(about.text_columns, about.label_column, teacher.row_columns)
+    trained = Trained(about.text_columns, about.label_column, teacher.row_columns, separator=about.separator)
     source = read(data, reading, trained=trained)
     _require_known(source.dataset.labelled_targets(), teacher, source.label_column, source.name)
     positions = np.array([*source.positions, *source.unlabelled_positions], dtype=np.int64)
@@ -481,9 +486,10 @@ class _Compared:
         if len(labelled) and self.true is not None:
             true = [self.true[at] for at in labelled]
             whole = task
-            if task.kind is TaskKind.CLASSIFY:
-                unknown = sorted(set(true) - set(task.labels))
-                whole = Task(task.kind, tuple(sorted({*task.labels, *true})), metric=task.metric)
+            if task.kind in {TaskKind.CLASSIFY, TaskKind.TAG}:
+                there = set(chain.from_iterable(true) if task.kind is TaskKind.TAG else true)
+                unknown = sorted(there - set(task.labels))
+                whole = Task(task.kind, tuple(sorted({*task.labels, *there})), metric=task.metric)
             blocks = [
                 self._blocks(entrant, true, labelled, deciding, whole) for entrant in (self.teacher, self.student)
             ]
@@ -511,8 +517,8 @@ class _Compared:
 
     def _agreement(self, task: Task, deciding: Metric) -> dict[str, Any]:
         """Return how like the teacher's the student's answers are: the teacher's are taken for the truth."""
-        classifies = task.kind is TaskKind.CLASSIFY
-        wanted = [metrics.get("accuracy"), metrics.get("macro_f1")] if classifies else [deciding]
+        names = _AGREEMENT.get(task.kind, (deciding.name,))
+        wanted = [metrics.get(name) for name in names]
         rows = np.arange(len(self.groups))
         taught = _targets(self.teacher.answers, task)
         found = [
@@ -567,7 +573,7 @@ def _about(student: Model, teacher: Model, record: Mapping[str, Any], pair: _Com
         score = measured(record["metric"], own, record["n_scored"])
     changes: dict[str, Any] = {"model_n_labels": n_labels, "score": score, "distilled_from": taught}
     about = student.about
-    if about.reference is not None:
+    if about.reference is not None and student.task.kind is not TaskKind.TAG:
         numbers = pair.student.answers.values
         if pair.student.answers.probabilities is not None:
             numbers = pair.student.answers.probabilities.max(axis=1)

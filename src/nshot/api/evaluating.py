@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,17 +35,30 @@ from nshot.core import (
     listed,
 )
 from nshot.data.options import ReadOptions, as_names
-from nshot.evaluation.by_label import LabelScore, by_label, confusions
+from nshot.evaluation.by_label import LabelScore, by_entity_label, by_label, by_several_labels, confusions
 from nshot.evaluation.comparison import independent_difference, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, estimate
 from nshot.metrics import Array, Metric
+from nshot.metrics.tag import unpacked
 from nshot.study.answers import numbers_record
 from nshot.study.watch import Pace, Unwatched, Watch
 
 if TYPE_CHECKING:
     from nshot.data.reading import Source
 
-_READ = frozenset({TaskKind.CLASSIFY, TaskKind.GENERATE, TaskKind.REGRESS, TaskKind.DETECT, TaskKind.CLUSTER})
+_READ = frozenset(
+    {
+        TaskKind.CLASSIFY,
+        TaskKind.TAG,
+        TaskKind.GENERATE,
+        TaskKind.REGRESS,
+        TaskKind.DETECT,
+        TaskKind.CLUSTER,
+        TaskKind.EXTRACT,
+    }
+)
+_SEVERAL = frozenset({TaskKind.TAG, TaskKind.EXTRACT})
+"""A row may have several labels, or none."""
 _MOST_CONFUSIONS = 20
 _MOST_NAMED = 6
 
@@ -237,7 +251,8 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
     reading = _reading(options, first_task)
     abouts = [entrant.model.about for entrant in models]
     columns = models[0].model.row_columns
-    sources = [read(data, reading, trained=Trained(abouts[0].text_columns, abouts[0].label_column, columns))]
+    learnt = Trained(abouts[0].text_columns, abouts[0].label_column, columns, separator=abouts[0].separator)
+    sources = [read(data, reading, trained=learnt)]
     _require_targets(sources[0], first_task)
     groups = gather(sources[0], None).groups
     for entrant in models[1:]:
@@ -247,7 +262,7 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
                 f"The models were fitted on different columns of labels, and {first.name} has both: "
                 f"'{first.label_column}' and '{about.label_column}'. Name the right one: --label COLUMN."
             )
-        same = reading.model_copy(update={"label": first.label_column})
+        same = reading.model_copy(update={"label": first.label_column, "separator": first.separator})
         reads_own = bool(columns or about.text_columns) and not options.text
         own = read(data, same, trained=Trained(about.text_columns, columns=columns)) if reads_own else first
         if (own.text_columns, own.row_columns) == (first.text_columns, first.row_columns):
@@ -259,12 +274,20 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
     if first_task.kind == TaskKind.GENERATE:
         positions = _first_of_each_input(sources[0].dataset.examples)
         return _Rows(sources, positions, [targets[at] for at in positions], groups[positions], first_task)
-    if first_task.kind != TaskKind.CLASSIFY:
+    if first_task.kind not in {TaskKind.CLASSIFY, *_SEVERAL}:
         return _Rows(sources, np.arange(len(targets)), targets, groups, first_task)
     known = {label for entrant in models for label in entrant.model.task.labels}
-    _require_known(sources[0], targets, known, models)
-    task = Task(first_task.kind, tuple(sorted({*known, *targets})), metric=first_task.metric)
+    occurring = set(_labels(targets, first_task.kind))
+    _require_known(sources[0], sorted(occurring), known, models)
+    task = Task(first_task.kind, tuple(sorted({*known, *occurring})), metric=first_task.metric)
     return _Rows(sources, np.arange(len(targets)), targets, groups, task)
+
+
+def _labels(targets: Sequence[Any], kind: TaskKind) -> Sequence[str]:
+    """Return every label of every row, one after the other."""
+    if kind == TaskKind.EXTRACT:
+        return [label for spans in targets for label in sorted({span.label for span in spans})]
+    return list(chain.from_iterable(targets)) if kind == TaskKind.TAG else targets
 
 
 def _reading(options: EvaluateOptions, task: Task) -> ReadOptions:
@@ -297,9 +320,8 @@ def _first_of_each_input(examples: Sequence[Any]) -> NDArray[np.int64]:
     return np.array(list(first.values()), dtype=np.int64)
 
 
-def _require_known(source: Source, targets: Sequence[str], known: set[str], models: Sequence[_Entrant]) -> None:
+def _require_known(source: Source, found: Sequence[str], known: set[str], models: Sequence[_Entrant]) -> None:
     """Refuse rows none of whose labels any model knows: that is another column, not a weak model."""
-    found = sorted(set(targets))
     if known.isdisjoint(found):
         raise DataError(
             f"None of the {len(found):,} labels in the column '{source.label_column}' of {source.name} "
@@ -475,7 +497,8 @@ def _score(found: Estimate | None) -> dict[str, Any] | None:
 
 def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) -> dict[str, Any]:
     model = judged.entrant.model
-    labels = rows.targets if judged.codes is not None else ()
+    has_labels = judged.codes is not None or rows.task.kind in _SEVERAL
+    labels = _labels(rows.targets, rows.task.kind) if has_labels else ()
     known, occurring = set(model.task.labels), set(labels)
     unknown = Counter(label for label in labels if label not in known)
     dataset = judged.source.dataset
@@ -493,11 +516,19 @@ def _model_record(judged: _Judged, scores: Mapping[str, Estimate], rows: _Rows) 
         "unknown_labels": dict(unknown.most_common()),
         "absent_labels": sorted(known - occurring),
         "within": list(judged.within),
-        **_labels_record(judged.codes, rows),
+        **_labels_record(judged, rows),
     }
 
 
-def _labels_record(codes: NDArray[np.int64] | None, rows: _Rows) -> dict[str, Any]:
+def _labels_record(judged: _Judged, rows: _Rows) -> dict[str, Any]:
+    codes, several = judged.codes, judged.statistics.get("macro_tag_f1")
+    if several is not None:
+        found = by_several_labels(*unpacked(several), rows.groups, rows.task)
+        return {"labels": [_label_record(one) for one in found], "confusions": []}
+    entities = judged.statistics.get("macro_entity_f1")
+    if entities is not None:
+        found = by_entity_label(entities, rows.groups, rows.task)
+        return {"labels": [_label_record(one) for one in found], "confusions": []}
     if codes is None:
         return {"labels": [], "confusions": []}
     return {

@@ -127,6 +127,7 @@ def fit(
         text_columns=source.text_columns,
         row_columns=source.row_columns,
         label_column=source.label_column,
+        separator=source.separator,
         fingerprint=source.dataset.fingerprint,
         out=out,
         watch=watch,
@@ -155,6 +156,7 @@ def fit_dataset(
     text_columns: Sequence[str] = (),
     row_columns: Sequence[RowColumn] = (),
     label_column: str | None = None,
+    separator: str | None = None,
     fingerprint: str | None = None,
     out: str | Path | None = None,
     watch: Watch | None = None,
@@ -172,6 +174,7 @@ def fit_dataset(
         text_columns: Remembered, so that later files are recognised.
         row_columns: Likewise.
         label_column: Likewise.
+        separator: Likewise, of the labels in a cell.
         fingerprint: Of the labelled data, where `train` is a part of it only.
         out: As in `fit`.
         watch: Shown what is going on.
@@ -250,6 +253,7 @@ def fit_dataset(
         text_columns=tuple(text_columns),
         row_columns=tuple(map(bundle.ColumnRecord.of, row_columns)),
         label_column=label_column,
+        separator=separator,
         data_name=train.name,
         data_fingerprint=fingerprint,
         precision=context.precision,

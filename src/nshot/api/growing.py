@@ -13,7 +13,7 @@ from nshot import bundle
 from nshot.api.model import Model, opened_model
 from nshot.api.options import part_of, resolved_options
 from nshot.backbones.remote_options import RemoteOptions
-from nshot.core import DataError, Dataset, Example, OptionError, Selection, TakesIn, counted, listed
+from nshot.core import DataError, Dataset, Example, OptionError, Selection, TakesIn, TaskKind, counted, listed
 from nshot.data.options import ReadOptions
 from nshot.study.options import ComputingOptions
 from nshot.study.watch import Unwatched, Watch
@@ -157,6 +157,11 @@ def _labelled(model: Model, data: Any, options: GrowOptions) -> Source:
     from nshot.data.reading import Trained, read
 
     about = model.about
+    if model.task.kind is TaskKind.TAG:
+        raise OptionError(
+            f"{model.method} gives several labels, and takes in one at a time: name it, and give examples of it alone. "
+            "--new-label LABEL."
+        )
     reading = part_of(ReadOptions, options).model_copy(update={"task": "classify"})
     trained = Trained(about.text_columns, about.label_column, model.row_columns, fewest_labels=1)
     source = read(data, reading, trained=trained)
@@ -212,7 +217,9 @@ def _right(model: Model, asked: Dataset) -> int:
     if not len(asked):
         return 0
     answered = model.answer(asked.examples).labels or ()
-    return sum(label == answer for label, answer in zip(asked.labelled_targets(), answered, strict=True))
+    is_tag = model.task.kind is TaskKind.TAG
+    pairs = zip(asked.labelled_targets(), answered, strict=True)
+    return sum(label in answer if is_tag else label == answer for label, answer in pairs)
 
 
 def _sentences(record: Mapping[str, Any]) -> list[str]:

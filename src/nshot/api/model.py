@@ -115,7 +115,8 @@ class Model:
     def predict(self, examples: Any) -> list[Any]:
         """Return one answer per example.
 
-        By what the model was fitted for: a label, a text that was written, a number, an anomaly score (higher is
+        By what the model was fitted for: a label, a tuple of labels, a text that was written, the entities of a text
+        (tuples of `nshot.core.Span`), a number, an anomaly score (higher is
         stranger, see `is_anomaly`), the name of a group, empty where an example belongs to none, or the example as it
         comes back from few bits (see `encode`).
 
@@ -128,7 +129,11 @@ class Model:
         if numbers is not None:
             found: list[Any] = numbers.tolist()
             return found
-        others = {TaskKind.GENERATE: answer.texts, TaskKind.COMPRESS: answer.decoded}
+        others = {
+            TaskKind.GENERATE: answer.texts,
+            TaskKind.COMPRESS: answer.decoded,
+            TaskKind.EXTRACT: answer.spans,
+        }
         return list(others.get(self.task.kind, answer.labels) or ())
 
     def is_anomaly(self, examples: Any) -> list[bool]:

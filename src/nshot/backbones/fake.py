@@ -39,6 +39,7 @@ from nshot.core import (
     Message,
     ModelError,
     PrefixShape,
+    TokenWindow,
     Vocabulary,
     Written,
     as_conversation,
@@ -97,7 +98,7 @@ class FakeTextEncoder:
     ID = "fake/text-encoder"
     modalities = frozenset({"text"})
     abilities = frozenset({Ability.EMBEDS, Ability.STARTS, Ability.TRAINS})
-    width = network_width = _TEXT_WIDTH
+    width = network_width = token_width = _TEXT_WIDTH
     prefix_shape = PrefixShape(layers=1, heads=1, hidden=_TEXT_WIDTH, longest=_MOST_TOKENS)
 
     def __init__(self, weights: Mapping[str, np.ndarray] | None = None, prefix: np.ndarray | None = None) -> None:
@@ -143,6 +144,24 @@ class FakeTextEncoder:
             vector = mean + np.tanh(matrix @ mean + offset)
             vectors[row] = vector / np.linalg.norm(vector)
         return vectors
+
+    def token_windows(self, texts: Sequence[Example]) -> list[list[TokenWindow]]:
+        """Return the only window of each text: its words, the first 256 tokens of them.
+
+        Raises:
+            DataError: An example is not a text.
+        """
+        return [[_window(_text(text))] for text in texts]
+
+    def embed_tokens(self, windows: Sequence[TokenWindow]) -> list[np.ndarray]:
+        """Return the vectors of each window's tokens, float32, shape (tokens, 64)."""
+        import numpy as np
+
+        table, matrix, offset = (self._weights[name] for name in ("words.weight", "dense.weight", "dense.bias"))
+        return [
+            np.stack([vector + np.tanh(matrix @ vector + offset) for vector in table[list(window.ids)]])
+            for window in windows
+        ]
 
     def module(self) -> torch.nn.Module:
         """Return a fresh copy of the network, float32, training mode off."""
@@ -532,6 +551,19 @@ def _tokens(text: Example) -> list[int]:
         if len(word) > _STEM:
             tokens.append(_bucket(word[:_STEM] + "*"))
     return tokens[:_MOST_TOKENS] or [_NO_WORDS]
+
+
+def _window(text: str) -> TokenWindow:
+    """Return the tokens of `_tokens`, each with the place of its word."""
+    import numpy as np
+
+    places = [
+        match.span()
+        for match in islice(_WORD.finditer(text), _MOST_TOKENS)
+        for _ in range(1 + (len(match.group().casefold()) > _STEM))
+    ]
+    ids = _tokens(text)
+    return TokenWindow(tuple(ids), np.array(places[: len(ids)] or [(0, 0)], dtype=np.int64), 0, len(text) + 1)
 
 
 def _bucket(word: str) -> int:

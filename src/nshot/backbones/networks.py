@@ -171,6 +171,26 @@ def for_inference(network: nn.Module, precision: str, device: str) -> Network:
     return run
 
 
+def tokens_for_inference(network: nn.Module, precision: str, device: str) -> Network:
+    """Return what makes the vectors of all tokens of a batch, shape (tokens, hidden), the shortest text first.
+
+    Args:
+        network: Has ``hidden``; it is not to be used any more.
+        precision: As in `for_inference`.
+        device: As in `for_inference`.
+
+    Raises:
+        UnsupportedError: It has no vectors of tokens.
+    """
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    if isinstance(network, BertEncoder) and device == "cpu":
+        return PackedBert(network, kind).hidden
+    if not isinstance(network, BertEncoder | PaddedEncoder):
+        raise UnsupportedError("This network hands out no vectors of its tokens.")
+    hidden = network.to(device=device, dtype=kind).hidden
+    return lambda arguments: hidden(**{name: value.to(device) for name, value in arguments.items()})
+
+
 def packing(lengths: Sequence[int]) -> tuple[list[int], dict[str, Tensor]]:
     """Return the order in which texts of these lengths are packed, and what tells `BertEncoder` about it."""
     counts = np.asarray(lengths, dtype=np.int64)

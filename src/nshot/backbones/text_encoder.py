@@ -6,6 +6,7 @@ Importing this file loads neither torch nor transformers. Weights are read at th
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -13,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nshot.backbones.cache import FeatureCache, text_digest
+from nshot.backbones.kept_tokens import KeptTokens
 from nshot.backbones.local_model import LocalModel
 from nshot.backbones.locate import Located
 from nshot.backbones.precision import measured
@@ -24,6 +26,7 @@ from nshot.core import (
     Example,
     PrefixShape,
     Progress,
+    TokenWindow,
     UnsupportedError,
     Vocabulary,
     silent,
@@ -86,6 +89,7 @@ class TextEncoder(LocalModel):
         )
         self._settings = read_settings(located.folder)
         self._cache = cache
+        self._kept = None if cache is None else KeptTokens()
         self._since_given_back = 0
 
     @property
@@ -129,7 +133,7 @@ class TextEncoder(LocalModel):
     def uncached(self) -> TextEncoder:
         """Return the same encoder without its cache; it shares what is loaded already."""
         alike = copy(self)
-        alike._cache = None
+        alike._cache = alike._kept = None
         return alike
 
     def first_cost(self, examples: Sequence[Example]) -> float:
@@ -140,8 +144,11 @@ class TextEncoder(LocalModel):
         """
         if self._cache is None or not len(examples):
             return 0.0
-        digests = [text_digest(text) for text in as_texts(examples)]
-        return self._cache.seconds(self._cache_key, self.width, digests)
+        texts = as_texts(examples)
+        seconds = self._cache.seconds(self._cache_key, self.width, [text_digest(text) for text in texts])
+        if self._kept:
+            seconds += self._kept.seconds(window.ids for windows in self.token_windows(texts) for window in windows)
+        return seconds
 
     def module(self) -> torch.nn.Module:
         """Return a fresh copy of the network, float32, on the processor, training mode off."""
@@ -156,6 +163,40 @@ class TextEncoder(LocalModel):
     def tokenize(self, examples: Sequence[Example]) -> list[list[int]]:
         """Return the token ids of each text, cut to the longest input of the model."""
         return self._tokens.ids(as_texts(examples))
+
+    @property
+    def token_width(self) -> int:
+        """Return the length of a token's vector."""
+        return int(self._settings.config["hidden_size"])
+
+    def token_windows(self, texts: Sequence[Example]) -> list[list[TokenWindow]]:
+        """Return the windows in which the model reads each text; see `EmbedsTokens`.
+
+        Raises:
+            DataError: An example is no text.
+        """
+        return self._tokens.windows(as_texts(texts))
+
+    def embed_tokens(self, windows: Sequence[TokenWindow]) -> list[np.ndarray]:
+        """Return the vectors of each window's tokens, float32, shape (tokens, token_width).
+
+        They are rounded to half precision, in which they are kept: all the same whether they were kept or not.
+        """
+        import numpy as np
+
+        found = {window.ids: None if self._kept is None else self._kept.get(window.ids) for window in windows}
+        missing = [ids for ids, vectors in found.items() if vectors is None]
+        for start in range(0, len(missing), _SPLIT_WINDOW):
+            part = missing[start : start + _SPLIT_WINDOW]
+            began = time.perf_counter()
+            made = self._token_vectors(part)
+            seconds = (time.perf_counter() - began) / sum(map(len, part))
+            for ids, vectors in zip(part, made, strict=True):
+                found[ids] = vectors
+                if self._kept is not None:
+                    self._kept.keep(ids, vectors, seconds * len(ids))
+            self._progress(start + len(part), len(missing), "embedding words")
+        return [np.asarray(found[window.ids], dtype=np.float32) for window in windows]
 
     def vocabulary(self) -> Vocabulary | None:
         """Return the tokens of the model, or None where none of them stands for a hidden one."""
@@ -261,6 +302,12 @@ class TextEncoder(LocalModel):
 
         return for_inference(self.module(), self.precision, self.device)
 
+    @cached_property
+    def _token_network(self) -> Callable[[Mapping[str, torch.Tensor]], torch.Tensor]:
+        from nshot.backbones.networks import tokens_for_inference
+
+        return tokens_for_inference(self.module(), self.precision, self.device)
+
     @property
     def _cache_key(self) -> str:
         return f"{self.ref.sha256}|{self._settings.signature}|{self.precision}"
@@ -268,6 +315,21 @@ class TextEncoder(LocalModel):
     def _load(self) -> None:
         """Read tokenizer and weights now."""
         _ = self._tokens, self._network
+
+    def _token_vectors(self, windows: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Return the vectors of the tokens of each window, float16."""
+        import numpy as np
+        import torch
+
+        made: list[np.ndarray] = [np.zeros((0, self.token_width), np.float16)] * len(windows)
+        _ = self._token_network
+        with torch.inference_mode(), self.computing():
+            for rows in _even_batches(windows):
+                hidden = self._token_network(self.collate([windows[row] for row in rows])).half().cpu().numpy()
+                ends = np.cumsum([len(windows[row]) for row in rows])
+                for row, vectors in zip(rows, np.split(hidden, ends[:-1]), strict=True):
+                    made[row] = vectors.copy()
+        return made
 
     def _computed(self, texts: Sequence[str]) -> np.ndarray:
         import numpy as np

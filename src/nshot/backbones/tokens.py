@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from nshot.backbones.settings import EncoderSettings
-from nshot.core import DataError, Example, ModelError, Vocabulary
+from nshot.core import DataError, Example, ModelError, TokenWindow, Vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -17,6 +20,9 @@ _CHARACTERS_PER_TOKEN = 12
 _LONGER = 16
 # Up to here back from the cut a blank is looked for, so that no word is cut in two.
 _LONGEST_WORD = 200
+# A window shares this part of it, as one over so many, with the next one.
+_OVERLAP = 4
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MASKS = ("[MASK]", "<mask>", "<MASK>")
 
 
@@ -57,6 +63,24 @@ class Tokens:
                 found[row] = self._of_more(text)
         return found
 
+    def windows(self, texts: Sequence[str]) -> list[list[TokenWindow]]:
+        """Return the windows of each text, as many as it takes, each of the model's longest input."""
+        prompt = self._settings.prompt or ""
+        prepared = [prompt + _as_long(text, lower=self._settings.lower) for text in texts]
+        found = self._in_windows.encode_batch(prepared)
+        return [
+            _windows([encoding, *encoding.overflowing], len(prompt), len(text), self._empty)
+            for encoding, text in zip(found, texts, strict=True)
+        ]
+
+    @cached_property
+    def _in_windows(self) -> tokenizers.Tokenizer:
+        from tokenizers import Tokenizer
+
+        found: tokenizers.Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        found.enable_truncation(self._settings.max_tokens, stride=self._settings.max_tokens // _OVERLAP)
+        return found
+
     def as_json(self) -> str:
         """Return the tokenizer as the content of a ``tokenizer.json``; it cuts texts to the longest input."""
         return str(self._tokenizer.to_str())
@@ -88,6 +112,38 @@ class Tokens:
 def _cut(text: str, limit: int) -> str:
     blank = text.rfind(" ", max(0, limit - _LONGEST_WORD), limit)
     return text[: blank if blank > 0 else limit]
+
+
+def _as_long(text: str, *, lower: bool) -> str:
+    """Return the text as a tokenizer takes it, with every character where it was."""
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+    # Some characters have two in lower case.
+    lowered = text.lower() if lower else text
+    return lowered if len(lowered) == len(text) else "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
+def _windows(
+    encodings: Sequence[tokenizers.Encoding], before: int, length: int, empty: Sequence[int]
+) -> list[TokenWindow]:
+    """Return the windows of a text of `length` characters, which stands behind `before` characters of a prompt."""
+    import numpy as np
+
+    places = [np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2) - before for encoding in encodings]
+    for part in places:
+        part[part[:, 0] < 0] = 0
+        part[part[:, 1] < 0] = 0
+    edges = [0]
+    for left, right in pairwise(places):
+        # Between two windows the middle of what both read: each has some context there on either side.
+        shared = right[(right[:, 1] > right[:, 0]) & (right[:, 0] < left[:, 1].max(initial=0))]
+        edges.append(int(shared[len(shared) // 2, 0]) if len(shared) else int(left[:, 1].max(initial=edges[-1])))
+    ends = [*edges[1:], length + 1]
+    nowhere = np.zeros((len(empty), 2), np.int64)
+    return [
+        TokenWindow(tuple(encoding.ids or empty), part if len(part) else nowhere, start, end)
+        for encoding, part, start, end in zip(encodings, places, edges, ends, strict=True)
+    ]
 
 
 def encodable(text: str) -> str:

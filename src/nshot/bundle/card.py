@@ -167,6 +167,7 @@ def _learnt(about: BundleInfo, kind: TaskKind) -> str:
         TaskKind.GENERATE: "examples with their answers",
         TaskKind.REGRESS: "examples with known values",
         TaskKind.DETECT: "labelled anomalies among the examples",
+        TaskKind.EXTRACT: "texts with their entities",
     }.get(kind, "labelled examples")
     return f"{fitted_on:,} {examples}{data}"
 
@@ -182,7 +183,9 @@ def _answers(manifest: Manifest) -> str:
         return f"a score, higher for stranger examples{told}"
     known = {
         TaskKind.CLASSIFY: f"one of {len(manifest.task.labels)} labels{asked}",
+        TaskKind.TAG: f"any number of {counted(len(manifest.task.labels), 'label')}{asked}, or none",
         TaskKind.GENERATE: "a text",
+        TaskKind.EXTRACT: f"where entities begin and end, with one of {len(manifest.task.labels)} labels",
         TaskKind.CLUSTER: "the name of a group, empty where an example belongs to none",
         TaskKind.COMPRESS: "the example in fewer bits, and back",
     }

@@ -248,6 +248,8 @@ class BundleInfo(Spec):
     """Columns of the rows that it reads, in order."""
     label_column: str | None = None
     """Column that held the labels, or what else is to be answered."""
+    separator: str | None = None
+    """What stood between several labels of a cell; None where nothing did, or cells were lists."""
     threshold: Finite | None = None
     """Of an anomaly detector: the score that tells anomalies from the rest; None where nobody chose one."""
     data_name: str | None = None

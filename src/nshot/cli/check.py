@@ -76,12 +76,14 @@ def command(
 
 def _answers(found: api.CheckedData) -> str:
     """Return how many answers there are, as the task has them."""
-    if found.task.kind is TaskKind.CLASSIFY:
+    if found.task.kind in {TaskKind.CLASSIFY, TaskKind.TAG}:
         return counted(len(found.task.labels), "label")
     if found.task.kind is TaskKind.GENERATE:
         return counted(found.n_labelled, "answer")
     if found.task.kind is TaskKind.REGRESS:
         return counted(found.n_labelled, "number to predict", "numbers to predict")
+    if found.task.kind is TaskKind.EXTRACT:
+        return f"{found.n_labelled:,} labelled, entities with {counted(len(found.task.labels), 'label')}"
     return f"{found.n_labelled:,} labelled" if found.n_labelled else "none labelled"
 
 

@@ -27,6 +27,8 @@ _OF_TRAINING = (
     "columns",
     "anomalies",
     "normal",
+    "separator",
+    "empty",
 )
 """What was settled when the model was fitted."""
 
@@ -55,7 +57,8 @@ def command(
 ) -> None:
     """Answer the examples in DATA (a table, or - for standard input: one text per line) with MODEL.
 
-    Writes the columns of the input with the answer added: the prediction and its probability; a predicted number; the
+    Writes the columns of the input with the answer added: the prediction and its probability; of several labels all
+    that apply; a predicted number; the
     anomaly score, and whether it tells an anomaly; the group; the text, and whether it ended by itself; or how many
     bits the example takes.
     """
@@ -81,7 +84,7 @@ def command(
     )
     done = 0
     try:
-        with writing(out, stream, keeps_unfinished=writes) as writer:
+        with writing(out, stream, keeps_unfinished=writes, separator=loaded.about.separator) as writer:
             for batch in stream.batches:
                 writer.write(batch, _answers(loaded, batch, every_label=every_label))
                 done += len(batch)
@@ -106,19 +109,22 @@ def _answers(model: Model, batch: InputBatch, *, every_label: bool) -> dict[str,
     if answer.texts is not None:
         written: dict[str, Any] = {"prediction": list(answer.texts)}
         return written if answer.stopped is None else {**written, "stopped": list(answer.stopped)}
-    if answer.values is not None:
-        return {"prediction": answer.values.tolist()}
+    if answer.spans is not None:
+        pairs = zip(batch.examples, answer.spans, strict=True)
+        return {"spans": [[span.as_json(text) for span in spans] for text, spans in pairs]}
     if answer.scores is not None:
         told = model.told_anomalies(answer)
         return {"score": answer.scores.tolist(), **({} if told is None else {"anomaly": told})}
     if model.task.kind is TaskKind.CLUSTER:
         return {"group": list(answer.labels or ())}
-    if answer.bits is not None:
-        return {"bits": answer.bits.tolist()}
+    for name, numbers in (("prediction", answer.values), ("bits", answer.bits)):
+        if numbers is not None:
+            return {name: numbers.tolist()}
     answers: dict[str, Any] = {"prediction": list(answer.labels or ())}
     if answer.probabilities is not None:
-        answers["probability"] = answer.probabilities.max(axis=1)
+        if model.task.kind is not TaskKind.TAG:
+            answers["probability"] = answer.probabilities.max(axis=1).tolist()
         if every_label:
             for column, label in enumerate(model.task.labels):
-                answers[f"probability_{label}"] = answer.probabilities[:, column]
+                answers[f"probability_{label}"] = answer.probabilities[:, column].tolist()
     return answers

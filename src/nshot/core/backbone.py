@@ -365,6 +365,51 @@ class NamesFeatures(Protocol):
         """What each entry of a vector stands for, in words that a reader of the data understands."""
 
 
+@dataclass(frozen=True, eq=False)
+class TokenWindow:
+    """A stretch of a text as a network reads it, with where its tokens stand in the text.
+
+    A text longer than a network takes in is read in several windows, which overlap.
+
+    Attributes:
+        ids: Its tokens, as `Starts.collate` takes them.
+        places: Characters of the text from which and up to which each token goes, int64, shape (tokens, 2); the same
+            two for a token that is no part of the text.
+        start: From this character of the text on, this is the window to look into.
+        end: Up to this character; the next window begins here.
+    """
+
+    ids: tuple[int, ...]
+    places: np.ndarray
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@runtime_checkable
+class EmbedsTokens(Protocol):
+    """Turns texts into a vector for each token, and says which characters the token stands for.
+
+    The network of `Trains.module` then also has ``hidden(**batch)``, as for `ReadsTokens`.
+    """
+
+    @property
+    def token_width(self) -> int:
+        """Length of a token's vector."""
+
+    def token_windows(self, texts: Sequence[Example]) -> list[list[TokenWindow]]:
+        """Return the windows of each text in order, one or more; together they reach over all of it.
+
+        Raises:
+            DataError: An example is no text.
+        """
+
+    def embed_tokens(self, windows: Sequence[TokenWindow]) -> list[np.ndarray]:
+        """Return the vectors of each window's tokens, float32, shape (tokens, token_width), each window for itself."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens that a network reads and can be asked to guess.

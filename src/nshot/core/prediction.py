@@ -20,6 +20,10 @@ class Span(NamedTuple):
     end: int
     label: str
 
+    def as_json(self, text: str) -> dict[str, Any]:
+        """Return the span as a json-able record, with what it marks in its text."""
+        return {**self._asdict(), "text": text[self.start : self.end]}
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -62,6 +62,8 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
     if task.kind is TaskKind.CLUSTER:
         return Prediction(labels=[answers[row] or "" for row in rows_of.positions])
     known = set(task.labels)
+    if task.kind is TaskKind.TAG:
+        return Prediction(labels=_tags(answers, rows_of, task, path))
     for row in rows_of.positions:
         if answers[row] not in known:
             raise DataError(
@@ -69,6 +71,25 @@ def read_answers(path: Path, rows_of: Source, task: Task) -> Prediction:
                 f"{closest(str(answers[row]), known)}"
             )
     return Prediction(labels=[str(answers[row]) for row in rows_of.positions])
+
+
+def _tags(answers: list[str | None], rows_of: Source, task: Task, path: Path) -> list[tuple[str, ...]]:
+    """Return the labels that were given to each labelled row; an empty cell gives none."""
+    import pyarrow as pa
+
+    from nshot.data import tags
+
+    column = pa.chunked_array([pa.array(answers, pa.string())])
+    separator = tags.separator_of(column, task.labels, rows_of.separator)
+    given = [tags.labels_of((answers[row] or "").strip(), separator) for row in rows_of.positions]
+    for row, labels in zip(rows_of.positions, given, strict=True):
+        unknown = next((label for label in labels if label not in task.labels), None)
+        if unknown is not None:
+            raise DataError(
+                f"{path} answers {unknown!r:.60} in row {row + 1}, which is no label of {rows_of.name}."
+                f"{closest(unknown, task.labels)}"
+            )
+    return given
 
 
 def _number(cell: str | None, row: int, path: Path) -> float:

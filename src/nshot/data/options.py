@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -15,6 +15,14 @@ def as_names(value: object) -> object:
     if isinstance(value, str):
         return tuple(name.strip() for name in value.split(",") if name.strip())
     return value
+
+
+Empty: TypeAlias = Literal["none", "unlabelled"]
+
+
+def as_separator(value: object) -> object:
+    r"""Let ``--separator '\t'`` and ``'\n'`` mean a tab and a line break."""
+    return value.replace("\\t", "\t").replace("\\n", "\n") if isinstance(value, str) else value
 
 
 class FormatOptions(Spec):
@@ -32,13 +40,20 @@ class ReadOptions(FormatOptions):
     text: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
     """Column with the texts; several, separated by commas, are joined to one text."""
     label: str | None = None
-    """Column with the labels or the answers; rows where it is empty are not labelled."""
+    """Column with the labels or the answers; rows where it is empty are not labelled. Several, separated by commas, are
+    a label each, to tag: their cells say with 1 or 0 whether it applies."""
     columns: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
     """Columns that form a row of a table; several, separated by commas; unless given, all that say something of a row,
     without the label, groups and times."""
-    task: Literal["classify", "generate", "regress", "detect", "cluster", "compress"] | None = None
-    """What is asked: labels (classify), texts that a model writes (generate), numbers (regress), anomalies (detect),
-    groups (cluster) or few bits (compress); classify, generate and regress are recognised unless given."""
+    task: Literal["classify", "tag", "extract", "generate", "regress", "detect", "cluster", "compress"] | None = None
+    """What is asked: one label (classify), several labels (tag), entities in texts (extract), texts that a model writes
+    (generate), numbers (regress), anomalies (detect), groups (cluster) or few bits (compress); classify, tag,
+    extract, generate and regress are recognised unless given."""
+    separator: Annotated[Annotated[str, Field(min_length=1, max_length=3)] | None, BeforeValidator(as_separator)] = None
+    """What stands between the labels of a cell, to tag; recognised unless given."""
+    empty: Empty | None = None
+    """What an empty cell says, to tag: that none of the labels applies, or that nobody has labelled the row; none
+    unless given, except beside empty lists."""
     anomalies: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()
     """Labels that are anomalies, to detect; all others are normal."""
     normal: Annotated[tuple[str, ...], BeforeValidator(as_names)] = ()

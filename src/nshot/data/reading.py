@@ -11,12 +11,13 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from nshot.core import ASSISTANT, DataError, Dataset, Example, OptionError, Task, TaskKind, closest, counted, listed
-from nshot.data import forms, recognition
+from nshot.data import forms, recognition, spans, tags
+from nshot.data.conll import DOCUMENT
 from nshot.data.conversations import ArrowConversations, Form, FormProblem, last_role, look_at
 from nshot.data.images import ImageFiles
 from nshot.data.options import ReadOptions
 from nshot.data.rows import KIND_WORDS, ArrowRows
-from nshot.data.targets import Answers, answers, answers_like, without_labels
+from nshot.data.targets import Answers, answers, answers_like, refuse_unknown, without_labels
 from nshot.data.texts import ArrowTexts
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Source:
         odd_cells: Name -> what is odd of the columns with cells that count as missing or were read in a special way.
         unreadable_targets: To regress, positions in the file of rows whose label is neither empty nor a number.
         broken_images: Files that are no readable image, and were left out.
+        separator: What stands between the labels of a cell, to tag; None where nothing does, or cells are lists.
     """
 
     dataset: Dataset
@@ -100,6 +102,7 @@ class Source:
     odd_cells: Mapping[str, OddCells] = field(default_factory=dict)
     unreadable_targets: tuple[int, ...] = ()
     broken_images: tuple[str, ...] = ()
+    separator: str | None = None
 
     @property
     def name(self) -> str:
@@ -126,12 +129,14 @@ class Trained:
         label: Column with the labels, or None.
         columns: Columns that formed the rows; empty where the examples were none.
         fewest_labels: So many different labels there have to be; 1 is enough for a model that takes further ones in.
+        separator: What stood between several labels of a cell, or None.
     """
 
     text: tuple[str, ...] = ()
     label: str | None = None
     columns: tuple[RowColumn, ...] = ()
     fewest_labels: int = 2
+    separator: str | None = None
 
 
 def read(
@@ -162,6 +167,9 @@ def read(
     opened = tables.open_table(source, options, is_test=like is not None)
     table = hold(opened)
     name = opened.name
+    named_labels = (options.label, like.label_column if like else None, trained.label if trained else None)
+    for wanted in filter(None, named_labels):
+        table = tags.as_one_column(table, wanted, opened.name)
     columns = tuple(table)
     rows = table.rows
     if not rows:
@@ -172,23 +180,47 @@ def read(
 
     named = _as_trained(options, trained, columns, name) if trained else options
     trained = trained or Trained()
+    if trained.separator and options.separator is None:
+        named = named.model_copy(update={"separator": trained.separator})
     _require(columns, named, name)
     if opened.format == "text":
         return _running_text(opened, table, _generating(options, name))
     if opened.images is not None:
         return _images(opened, table, opened.images, named, trained.fewest_labels)
+    return _recognised_table(opened, table, trained, named, is_named=bool(options.text))
+
+
+def _recognised_table(
+    opened: tables.Opened, table: HeldTable, trained: Trained, named: ReadOptions, *, is_named: bool
+) -> Source:
+    """Return the examples of a table, whatever they turn out to be.
+
+    Args:
+        opened: How the file was opened.
+        table: All of it.
+        trained: Columns that a model was fitted on.
+        named: What a person, or the model's training, says of the columns.
+        is_named: A person named columns of texts.
+
+    Raises:
+        DataError: Nothing is recognised.
+    """
+    name, columns, rows = opened.name, tuple(table), table.rows
     facts = {column: _facts(table, column) for column in columns}
-    if trained.columns and not options.text:
+    if trained.columns and not is_named:
         return _known_rows(opened, table, facts, trained, named)
+    entities = spans.span_columns(table, named, name)
+    if entities is not None:
+        return _entities(opened, table, entities, named)
     form = None if named.columns else _form(facts, rows, name, named)
     if form is not None:
-        return _conversations(opened, table, form, _generating(options, name), group=options.group, time=options.time)
+        return _conversations(opened, table, form, _generating(named, name), group=named.group, time=named.time)
     chosen = _choose(facts, table, name, named)
     kind = _task_kind(chosen, table, named)
     found = None
     if chosen.label is not None:
         column, fewest = table[chosen.label], trained.fewest_labels
-        found = answers(column, kind, options, name=name, label=chosen.label, fewest_labels=fewest)
+        found = answers(column, kind, named, name=name, label=chosen.label, fewest_labels=fewest)
     task = found.task if found else without_labels(kind)
     inputs = _text_inputs(table, chosen, name) if chosen.text else _row_inputs(table, chosen, named, name)
     return _examples(opened, table, chosen, found, task, inputs)
@@ -212,10 +244,20 @@ def _read_like(like: Source, opened: tables.Opened, table: HeldTable, options: R
         return _conversations(opened, table, form, like.task, group=group, time=time)
     if like.format == "text":
         return _running_text(opened, table, like.task)
+    if like.task.kind is TaskKind.EXTRACT:
+        return _entities(opened, table, _entity_columns(table, like, opened.name), options, like=like)
     label = like.label_column
     found = None
     if label is not None:
-        found = answers_like(table[label], like.task, options, name=opened.name, label=label, train=like.name)
+        found = answers_like(
+            table[label],
+            like.task,
+            options,
+            name=opened.name,
+            label=label,
+            train=like.name,
+            separator=like.separator,
+        )
     chosen = _Chosen(like.text_columns, label, group, time)
     if opened.images is not None:
         inputs = _image_inputs(opened.images)
@@ -406,7 +448,61 @@ def _examples(
         odd_cells=inputs.odd_cells,
         unreadable_targets=found.unreadable if found else (),
         broken_images=opened.broken_images,
+        separator=found.separator if found else None,
     )
+
+
+# --- entities ---------------------------------------------------------------------------------------------------------
+
+
+def _entity_columns(table: HeldTable, like: Source, name: str) -> spans.SpanColumns:
+    """Return the columns of a test, which are called as in its training data."""
+    named = ReadOptions(text=like.text_columns, label=like.label_column, task="extract")
+    found = spans.span_columns(table, named, name)
+    if found is None:
+        raise DataError(f"No column of {name} holds entities. Found: {listed(tuple(table))}.")
+    return found
+
+
+def _entities(
+    opened: tables.Opened,
+    table: HeldTable,
+    columns: spans.SpanColumns,
+    options: ReadOptions,
+    *,
+    like: Source | None = None,
+) -> Source:
+    """Return texts with the entities that are marked in them.
+
+    Args:
+        opened: How the file was opened.
+        table: All of it.
+        columns: Which columns hold what.
+        options: What a person said of them.
+        like: The training data that this is the test of.
+
+    Raises:
+        DataError: The entities cannot be read, or have labels that the training data does not have.
+    """
+    name = opened.name
+    group = like.group_column if like is not None else options.group or (DOCUMENT if DOCUMENT in table else None)
+    time = like.time_column if like is not None else options.time
+    chosen = _Chosen((columns.text,), columns.spans, group if group in table else None, time if time in table else None)
+    inputs = _text_inputs(table, chosen, name)
+    found = spans.marked(inputs.examples, table, columns, name)
+    if like is None:
+        task = spans.task(found, name, columns.spans)
+    else:
+        task = like.task
+        labels = [label for target in found.targets for label in {span.label for span in target or ()}]
+        refuse_unknown(labels, task, name, like.name)
+    entities = Answers(found.targets, task)
+    source = _examples(opened, table, chosen, entities, task, inputs)
+    said = spans.said(found, task, columns)
+    note = f", {opened.note}" if opened.note else ""
+    grouped = f', groups from "{chosen.group}"' if chosen.group else ""
+    otherwise = f"{inputs.flags}, --task another task"
+    return replace(source, recognised=f"{_how(opened)}: {inputs.described}, {said}{note}{grouped}; {otherwise}")
 
 
 # --- answers to write -------------------------------------------------------------------------------------------------
@@ -661,12 +757,20 @@ def _asking_form(first: tables.Batch, trained: tuple[str, ...], options: ReadOpt
 
 
 def _joined(batch: tables.Batch, names: tuple[str, ...]) -> list[str]:
-    from nshot.data import tables
-
-    columns = [[value or "" for value in tables.as_strings(batch[name]).to_pylist()] for name in names]
+    columns = [[value or "" for value in _cells_of_texts(batch[name])] for name in names]
     if len(columns) == 1:
         return columns[0]
     return ["\n".join(parts).strip() for parts in zip(*columns, strict=True)]
+
+
+def _cells_of_texts(column: tables.Column) -> list[str | None]:
+    import pyarrow as pa
+
+    from nshot.data import tables
+
+    cells = tables.as_strings(column)
+    found: list[str | None] = cells.to_pylist()
+    return spans.flat(pa.chunked_array([cells])).to_pylist() if tables.is_nested(column) else found
 
 
 def _text_columns(
@@ -724,12 +828,13 @@ def _as_trained(options: ReadOptions, trained: Trained, columns: tuple[str, ...]
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def _texts(table: Mapping[str, pa.ChunkedArray], columns: tuple[str, ...]) -> ArrowTexts:
+def _texts(table: HeldTable, columns: tuple[str, ...]) -> ArrowTexts:
     import pyarrow.compute as pc
 
+    cells = {name: spans.flat(table[name]) if name in table.nested else table[name] for name in columns}
     if len(columns) == 1:
-        return ArrowTexts(table[columns[0]])
-    filled = [pc.fill_null(table[name], "") for name in columns]
+        return ArrowTexts(cells[columns[0]])
+    filled = [pc.fill_null(cells[name], "") for name in columns]
     joined = pc.binary_join_element_wise(*filled, "\n")
     return ArrowTexts(pc.utf8_trim_whitespace(joined))
 
@@ -877,7 +982,7 @@ def _choose(facts: Mapping[str, recognition.ColumnFacts], table: HeldTable, name
     kind = TaskKind(options.task) if options.task else None
     left = {column: fact for column, fact in facts.items() if column not in text}
     label = recognition.Choice(options.label) if options.label else None
-    if label is None and kind not in {None, TaskKind.CLASSIFY}:
+    if label is None and kind not in {None, TaskKind.CLASSIFY, TaskKind.TAG}:
         found = _label_of(kind, left, rows, name, options)
         label = recognition.Choice(found) if found else None
     elif label is None:
@@ -931,7 +1036,7 @@ def _label_of(
     options: ReadOptions,
 ) -> str | None:
     """Return the column that is called what the answers of a task are called; None where the task can do without."""
-    if kind in {None, TaskKind.CLASSIFY}:
+    if kind in {None, TaskKind.CLASSIFY, TaskKind.TAG}:
         likely = _likely_labels(facts, rows, options.model_copy(update={"text": options.text or ("",)}))
         return likely.name if likely else None
     free = _free(facts, options)
@@ -956,6 +1061,8 @@ def _task_kind(chosen: _Chosen, table: HeldTable, options: ReadOptions) -> TaskK
     """Return what a person asked for; of rows with many different numbers as labels, to predict those."""
     if options.task is not None:
         return TaskKind(options.task)
+    if chosen.label is not None and (options.separator or options.empty or tags.holds_several(table[chosen.label])):
+        return TaskKind.TAG
     if chosen.text or chosen.label is None or options.labels or options.anomalies or options.normal:
         return TaskKind.CLASSIFY
     return TaskKind.REGRESS if _are_many_numbers(table[chosen.label]) else TaskKind.CLASSIFY
@@ -1095,7 +1202,7 @@ def _how(opened: tables.Opened) -> str:
 def _recognised(opened: tables.Opened, chosen: _Chosen, found: Answers | None, task: Task, inputs: _Inputs) -> str:
     """Return what was recognised, and the flags that say otherwise."""
     others = f" (or {listed(chosen.other_labels, 5)})" if chosen.other_labels else ""
-    sentence = f"{_how(opened)}: {inputs.described}, {_asked_of(chosen, found, task)}{others}"
+    sentence = f"{_how(opened)}: {inputs.described}, {_asked_of(opened, chosen, found, task)}{others}"
     if opened.note:
         sentence += f", {opened.note}"
     if chosen.group:
@@ -1107,13 +1214,15 @@ def _recognised(opened: tables.Opened, chosen: _Chosen, found: Answers | None, t
     return f"{sentence}; {inputs.flags}"
 
 
-def _asked_of(chosen: _Chosen, found: Answers | None, task: Task) -> str:
+def _asked_of(opened: tables.Opened, chosen: _Chosen, found: Answers | None, task: Task) -> str:
     """Return what is asked, and from which column the truth comes."""
     if found is None:
         return "no labels"
     if task.kind is TaskKind.CLASSIFY:
         return f'{counted(len(task.labels), "label")} from "{chosen.label}"'
     known = [target for target in found.targets if target is not None]
+    if task.kind is TaskKind.TAG:
+        return _tags_from(chosen, found, task, known, in_columns=chosen.label not in opened.columns)
     if task.kind is TaskKind.REGRESS:
         least, most = (f"{float(f'{end:.6g}'):,.10g}" for end in (min(known), max(known)))
         said = f'numbers to predict from "{chosen.label}", {least} to {most}'
@@ -1123,3 +1232,22 @@ def _asked_of(chosen: _Chosen, found: Answers | None, task: Task) -> str:
     if task.kind is TaskKind.DETECT:
         return f'{counted(sum(known), "anomaly", "anomalies")} of {counted(len(known), "row")} from "{chosen.label}"'
     return f'{counted(len(set(known)), "true group")} from "{chosen.label}"'
+
+
+def _tags_from(
+    chosen: _Chosen, found: Answers, task: Task, known: Sequence[tuple[str, ...]], *, in_columns: bool
+) -> str:
+    """Return which labels there are, how they are told apart, and what is made of cells without one."""
+    between = f" separated by {tags.named(found.separator)}" if found.separator else " in lists"
+    said = f'{counted(len(task.labels), "label")} from "{chosen.label}"'
+    if in_columns:
+        said += ", a column of 0 and 1 each"
+    elif any(len(labels) > 1 for labels in known):
+        said += f", several a row{between} (one label a row: --task classify)"
+    blank, without = len(found.targets) - len(known), sum(not labels for labels in known)
+    if without:
+        otherwise = "" if in_columns else " (not labelled yet: --empty unlabelled)"
+        said += f"; {counted(without, 'row')} to which none applies{otherwise}"
+    if blank:
+        said += f"; {counted(blank, 'row')} not labelled (none applies: --empty none)"
+    return said

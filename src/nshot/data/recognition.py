@@ -18,6 +18,7 @@ LABEL_NAMES = (
     "label_text", "label_name", "label", "labels", "category", "class", "target", "intent", "sentiment", "emotion",
     "topic", "queue", "class_name", "tag", "polarity", "decision", "rating", "stars", "type", "outcome", "verdict",
     "gold", "annotation", "category_name", "kind", "department", "priority", "severity", "genre", "status", "score",
+    "genres", "tags", "topics", "categories",
     "y", "kategorie", "etichetta", "categoria", "etiqueta",
 )  # fmt: skip
 PROMPT_NAMES = (

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, cast
 import pyarrow as pa
 
 from nshot.core import DataError, closest, listed, shortened
-from nshot.data import arrays, images
+from nshot.data import arrays, conll, images
 from nshot.data import encoding as encodings
 from nshot.data.formulas import as_meant, as_they_were
 from nshot.data.options import ReadOptions
@@ -49,7 +49,9 @@ _CSV_BLOCK = 8 << 20
 _LARGEST_CSV_BLOCK = 1 << 30
 _TEXT_SUFFIXES = (".txt", ".md", ".text")
 _PIECE_CHARACTERS = 2000
-_KNOWN_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".npz")
+_KNOWN_SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".npz", ".conll", ".bio", ".iob",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Opened:
 
     Attributes:
         name: What messages call it.
-        format: ``csv``, ``tsv``, ``jsonl``, ``json``, ``parquet``, ``npz``, ``folder``, ``zip``, ``png`` and the like,
-            ``lines``, ``text`` (no table: pieces of a running text) or ``memory``.
+        format: ``csv``, ``tsv``, ``conll``, ``jsonl``, ``json``, ``parquet``, ``npz``, ``folder``, ``zip``, ``png`` and
+            the like, ``lines``, ``text`` (no table: pieces of a running text) or ``memory``.
         columns: Column names, as far as they are known before reading (jsonl: those of the first row;
             none for jsonl from standard input).
         batches: ``batches(rows)`` starts from the beginning and yields columns of about that many rows.
@@ -178,8 +180,14 @@ def _open_path(path: Path, options: ReadOptions, expected: Sequence[str] | None,
     binary = _open_binary(path, head, is_test=is_test)
     if binary is not None:
         return binary
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     text = _text_file(path, head, options, wanted)
+    is_other = options.task in {"classify", "tag", "regress", "generate"}
+    if not is_other and not options.delimiter and conll.is_conll(text.start):
+        return _open_conll(text)
+    return _open_text(text, Path(path.name.lower().removesuffix(".gz")).suffix, options, expected)
+
+
+def _open_text(text: _TextFile, suffix: str, options: ReadOptions, expected: Sequence[str] | None) -> Opened:
     if suffix in {".jsonl", ".ndjson"} or (suffix not in {".json", ".csv", ".tsv"} and text.start.lstrip()[:1] == "{"):
         return _open_jsonl(text)
     if suffix == ".json":
@@ -316,6 +324,22 @@ class _TextFile:
                     yield line.rstrip("\n")
             except UnicodeDecodeError as error:
                 raise encodings.not_in(self.encoding, self.name, error.reason) from None
+
+
+def _open_conll(text: _TextFile) -> Opened:
+    with_documents = conll.has_documents(text.start)
+
+    def batches(rows: int) -> Iterator[Batch]:
+        return conll.sentences(text.lines(), text.name, with_documents=with_documents, rows=rows)
+
+    return Opened(
+        text.name,
+        "conll",
+        (conll.TEXT, conll.ENTITIES, *([conll.DOCUMENT] if with_documents else [])),
+        batches,
+        encoding=text.encoding.name,
+        note="tokens joined by one space",
+    )
 
 
 # --- csv --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nshot.core import DataError, OptionError, Task, TaskKind, closest, counted, listed, names_anomaly, shortened
-from nshot.data import recognition
+from nshot.data import recognition, tags
 from nshot.data.options import ReadOptions
 from nshot.data.recognition import TRUTHS, WHOLE_NUMBER
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _METRICS = {
     TaskKind.CLASSIFY: "macro_f1",
+    TaskKind.TAG: "macro_tag_f1",
     TaskKind.REGRESS: "r2",
     TaskKind.DETECT: "average_precision",
     TaskKind.CLUSTER: "nmi",
@@ -35,11 +36,13 @@ class Answers:
         targets: A target per row, as `Dataset.targets` has it for the kind of task; None where there is none.
         task: What is asked.
         unreadable: Rows whose cell is neither empty nor a number, to `regress`.
+        separator: What stands between the labels of a cell, to `tag`; None where nothing does, or cells are lists.
     """
 
     targets: Sequence[Any]
     task: Task
     unreadable: tuple[int, ...] = ()
+    separator: str | None = None
 
 
 def answers(
@@ -59,6 +62,8 @@ def answers(
         DataError: The column does not say what the task needs; the message names the flag that helps.
     """
     _refuse_options(kind, options)
+    if kind is TaskKind.TAG:
+        return _tags(column, options, name, label)
     if kind is TaskKind.REGRESS:
         values, unreadable = _values(column, name, label)
         return Answers(values, without_labels(kind), unreadable)
@@ -72,7 +77,14 @@ def answers(
 
 
 def answers_like(
-    column: pa.ChunkedArray, task: Task, options: ReadOptions, *, name: str, label: str, train: str
+    column: pa.ChunkedArray,
+    task: Task,
+    options: ReadOptions,
+    *,
+    name: str,
+    label: str,
+    train: str,
+    separator: str | None = None,
 ) -> Answers:
     """Return the targets of a test.
 
@@ -83,15 +95,18 @@ def answers_like(
         name: What messages call the file.
         label: Name of the column.
         train: What messages call the training file.
+        separator: What stands between labels there, to tag.
 
     Raises:
         DataError: The column does not say what the task needs, or has labels that the training file does not have.
     """
+    if task.kind is TaskKind.TAG:
+        return _tags_like(column, task, options, name, train, separator)
     if task.kind is not TaskKind.CLASSIFY:
         found = answers(column, task.kind, options, name=name, label=label)
         return Answers(found.targets, task, found.unreadable)
     labels = labels_in(column)
-    _check_known([value for value in labels if value is not None], task, name, train)
+    refuse_unknown([value for value in labels if value is not None], task, name, train)
     return Answers(labels, task)
 
 
@@ -108,7 +123,10 @@ def _refuse_options(kind: TaskKind, options: ReadOptions) -> None:
     if (options.anomalies or options.normal) and kind is not TaskKind.DETECT:
         flag = "--anomalies" if options.anomalies else "--normal"
         raise OptionError(f"{flag} says which labels are anomalies, but the task is to {kind}. Add: --task detect.")
-    if options.labels and kind is not TaskKind.CLASSIFY:
+    if (options.separator or options.empty) and kind is not TaskKind.TAG:
+        flag = "--separator" if options.separator else "--empty"
+        raise OptionError(f"{flag} is about cells with several labels, but the task is to {kind}. Add: --task tag.")
+    if options.labels and kind not in {TaskKind.CLASSIFY, TaskKind.TAG}:
         raise DataError(
             f"{options.labels} describes labels (--labels), but the task is to {kind}. "
             "Leave --labels out, or say that they are labels: --task classify."
@@ -147,6 +165,28 @@ def _canonical(values: Sequence[str]) -> dict[str, str | None]:
     return {value: value or None for value in [*values, ""]}
 
 
+def _tags(column: pa.ChunkedArray, options: ReadOptions, name: str, label: str) -> Answers:
+    """Return the labels of each row, of which there may be several or none."""
+    separator = options.separator or tags.separator_of(column)
+    targets = tags.read_cells(column, separator, options.empty)
+    found = tuple(sorted({label for row in targets if row for label in row}))
+    if not found:
+        raise DataError(
+            f"No row of {name} has a label in the column '{label}'. Expected several labels in a cell, such as "
+            '"a;b", or a list. Another column is named by --label, what stands between labels by --separator.'
+        )
+    return Answers(targets, _labelling(TaskKind.TAG, found, options, name), separator=separator)
+
+
+def _tags_like(
+    column: pa.ChunkedArray, task: Task, options: ReadOptions, name: str, train: str, usual: str | None
+) -> Answers:
+    separator = options.separator or tags.separator_of(column, task.labels, usual)
+    targets = tags.read_cells(column, separator, options.empty)
+    refuse_unknown([label for row in targets if row for label in row], task, name, train)
+    return Answers(targets, task, separator=separator)
+
+
 def _classes(targets: Sequence[str], options: ReadOptions, name: str, column: str, fewest: int) -> Task:
     labels = tuple(sorted(set(targets)))
     if len(labels) == 1 < fewest:
@@ -156,11 +196,16 @@ def _classes(targets: Sequence[str], options: ReadOptions, name: str, column: st
             f"{all_of_them} of {name} {have} the label '{shortened(labels[0], _SHOWN)}' (column '{column}'). "
             "Expected two labels or more. Another column is named by --label."
         )
+    return _labelling(TaskKind.CLASSIFY, labels, options, name)
+
+
+def _labelling(kind: TaskKind, labels: tuple[str, ...], options: ReadOptions, name: str) -> Task:
     descriptions = _descriptions(options.labels, labels, name) if options.labels else {}
     return Task(
-        TaskKind.CLASSIFY,
+        kind,
         labels,
         descriptions,
+        metric=_METRICS[kind],
         names_say_something=recognition.names_say_something(labels, descriptions),
     )
 
@@ -186,7 +231,18 @@ def _descriptions(path: Path, labels: tuple[str, ...], name: str) -> dict[str, s
     return {label: description.strip() for label, description in written.items()}
 
 
-def _check_known(targets: Sequence[str], task: Task, name: str, train: str) -> None:
+def refuse_unknown(targets: Sequence[str], task: Task, name: str, train: str) -> None:
+    """Refuse the labels of a test that its training file does not have.
+
+    Args:
+        targets: The labels of the test, one for each row or entity that has it.
+        task: Of the training file.
+        name: What messages call the test.
+        train: What messages call the training file.
+
+    Raises:
+        DataError: There are some; the message names them.
+    """
     counts: dict[str, int] = {}
     known = set(task.labels)
     for label in targets:

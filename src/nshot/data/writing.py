@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TextIO
 
 from nshot.core import OptionError, OutputError
 from nshot.data.formulas import as_text
+from nshot.data.tags import joined
 
 if TYPE_CHECKING:
     from nshot.data.reading import InputBatch, InputStream
@@ -37,7 +38,9 @@ def unfinished(out: Path) -> Path:
 
 
 @contextmanager
-def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = False) -> Iterator[PredictionWriter]:
+def writing(
+    out: Path | None, stream: InputStream, *, keeps_unfinished: bool = False, separator: str | None = None
+) -> Iterator[PredictionWriter]:
     """Open a writer; on leaving without an error the file takes its place, on an error nothing is left.
 
     In csv and tsv, cells that a spreadsheet would take for formulas become text, see `nshot.data.formulas`; others are
@@ -47,6 +50,7 @@ def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = F
         out: csv, tsv, jsonl or parquet by its ending; None or ``-``: standard output, as jsonl for jsonl and json
             input, else as csv.
         stream: The input whose batches will be written.
+        separator: What stands between several labels of a cell in csv and tsv; jsonl and parquet hold lists.
         keeps_unfinished: What was written before an error or an interruption stays, under the name `unfinished`.
 
     Raises:
@@ -54,7 +58,7 @@ def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = F
         OutputError: The disk refuses.
     """
     if out is None or str(out) == "-":
-        yield _text_writer(sys.stdout, ".jsonl" if stream.format in {"jsonl", "json"} else ".csv")
+        yield _text_writer(sys.stdout, ".jsonl" if stream.format in {"jsonl", "json"} else ".csv", separator)
         sys.stdout.flush()
         return
     suffix = out.suffix.lower()
@@ -69,7 +73,7 @@ def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = F
     part = Path(name)
     try:
         try:
-            yield from _to_file(handle, suffix, stream)
+            yield from _to_file(handle, suffix, stream, separator)
             # mkstemp makes files for its owner only; people expect what their umask says.
             part.chmod(0o666 & ~_umask())
             part.replace(out)
@@ -85,7 +89,7 @@ def writing(out: Path | None, stream: InputStream, *, keeps_unfinished: bool = F
         part.unlink(missing_ok=True)
 
 
-def _to_file(handle: int, suffix: str, stream: InputStream) -> Iterator[PredictionWriter]:
+def _to_file(handle: int, suffix: str, stream: InputStream, separator: str | None) -> Iterator[PredictionWriter]:
     if suffix == ".parquet":
         with os.fdopen(handle, "wb") as binary:
             with _ParquetRows(binary, stream) as rows:
@@ -94,7 +98,7 @@ def _to_file(handle: int, suffix: str, stream: InputStream) -> Iterator[Predicti
             os.fsync(binary.fileno())
         return
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as text:
-        yield _text_writer(text, suffix)
+        yield _text_writer(text, suffix, separator)
         text.flush()
         os.fsync(text.fileno())
 
@@ -111,10 +115,10 @@ def _refused(out: Path, error: OSError) -> OutputError:
     return OutputError(f"{out} cannot be written: {error.strerror or error}. Nothing was left there.")
 
 
-def _text_writer(file: TextIO, suffix: str) -> PredictionWriter:
+def _text_writer(file: TextIO, suffix: str, separator: str | None) -> PredictionWriter:
     if suffix in {".jsonl", ".ndjson"}:
         return _JsonRows(file)
-    return _CsvRows(file, "\t" if suffix == ".tsv" else ",")
+    return _CsvRows(file, "\t" if suffix == ".tsv" else ",", separator)
 
 
 def _named(answers: Mapping[str, Sequence[Any]], columns: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -140,6 +144,11 @@ def _written(value: Any) -> Any:
     return as_text(value) if isinstance(value, str) else value
 
 
+def _in_a_cell(value: Any) -> Any:
+    """Return what a table without lists has in a cell: a list of several answers as JSON, others as they are."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else _plain(value)
+
+
 def _values(column: Any) -> list[Any]:
     """Return the values of an Arrow array or a list."""
     return column if isinstance(column, list) else list(column.to_pylist())
@@ -148,8 +157,9 @@ def _values(column: Any) -> list[Any]:
 class _CsvRows:
     """Comma- or tab-separated rows; what holds a delimiter, a quote or a line break is quoted."""
 
-    def __init__(self, file: TextIO, delimiter: str) -> None:
+    def __init__(self, file: TextIO, delimiter: str, separator: str | None) -> None:
         self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._separator = separator
         self._names: tuple[str, ...] | None = None
 
     def write(self, batch: InputBatch, answers: Mapping[str, Sequence[Any]]) -> None:
@@ -160,8 +170,11 @@ class _CsvRows:
             self._writer.writerow([as_text(name) for name in (*self._names, *_named(answers, self._names))])
         # Keys that jsonl rows have only later find no place in a header that is already written.
         columns = [[_written(cell(value)) for value in _values(batch.columns[name])] for name in self._names]
-        given = [[_written(_plain(value)) for value in values] for values in answers.values()]
+        given = [[_written(self._cell(value)) for value in values] for values in answers.values()]
         self._writer.writerows(zip(*columns, *given, strict=True))
+
+    def _cell(self, value: Any) -> Any:
+        return joined(value, self._separator) if isinstance(value, tuple) else _in_a_cell(value)
 
 
 class _JsonRows:
@@ -209,9 +222,8 @@ class _ParquetRows:
             name: batch.columns[name] if name in types else as_strings(batch.columns[name])
             for name in self._stream.columns
         }
-        columns.update(
-            {name: pa.array([_plain(v) for v in values]) for name, values in _named(answers, tuple(columns)).items()}
-        )
+        named = _named(answers, tuple(columns))
+        columns.update({name: pa.array([_in_a_cell(value) for value in values]) for name, values in named.items()})
         table = pa.table(columns)
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._file, table.schema)

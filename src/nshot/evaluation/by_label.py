@@ -80,6 +80,36 @@ def by_label(codes: NDArray[np.int64], groups: NDArray[np.int64], task: Task) ->
     return sorted(found, key=lambda score: (score.f1, -score.rows))
 
 
+def by_several_labels(
+    true: NDArray[np.bool_], answered: NDArray[np.bool_], groups: NDArray[np.int64], task: Task
+) -> list[LabelScore]:
+    """Return what `by_label` does where a row may have several labels.
+
+    Args:
+        true: Which labels each row has, shape (n, labels) or wider.
+        answered: Which it was given, likewise.
+        groups: As in `by_label`.
+        task: Likewise.
+    """
+    rows = np.arange(len(true))
+
+    def share(among: NDArray[np.bool_], hits: NDArray[np.bool_]) -> Estimate | None:
+        positions = np.flatnonzero(among)
+        if not len(positions):
+            return None
+        right = Block(0, 0, rows, hits[:, None].astype(np.float64), groups).take(positions)
+        return estimate([right], metrics.get("subset_accuracy"), rho=None, target="this model")
+
+    found = []
+    for i, label in enumerate(task.labels):
+        having, given = true[:, i], answered[:, i]
+        if having.any() or given.any():
+            hits = having & given
+            counts = int(having.sum()), int(given.sum()), int(hits.sum())
+            found.append(LabelScore(label, *counts, share(having, hits), share(given, hits)))
+    return sorted(found, key=lambda score: (score.f1, -score.rows))
+
+
 def confusions(codes: NDArray[np.int64], task: Task, most: int) -> list[Confusion]:
     """Return the most frequent mistakes, at most so many.
 
@@ -92,3 +122,27 @@ def confusions(codes: NDArray[np.int64], task: Task, most: int) -> list[Confusio
     pairs, counts = np.unique(wrong, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
     return [Confusion(task.labels[pairs[i, 0]], task.labels[pairs[i, 1]], int(counts[i])) for i in order]
+
+
+def by_entity_label(counts: NDArray[np.float64], groups: NDArray[np.int64], task: Task) -> list[LabelScore]:
+    """Return what `by_label` does where entities are looked for: its rows and answers are then entities.
+
+    Args:
+        counts: From the metric ``macro_entity_f1``, shape (n, 3 labels).
+        groups: As in `by_label`.
+        task: Likewise.
+    """
+    rows = np.arange(len(counts))
+    found = []
+    for label, own in zip(task.labels, np.split(counts, len(task.labels), axis=1), strict=True):
+        hits, given, true = own.sum(axis=0).astype(int).tolist()
+        if not given and not true:
+            continue
+        recall, precision = (
+            estimate([Block(0, 0, rows, own, groups).take(rows[of])], metrics.get(name), rho=None, target="this model")
+            if of.any()
+            else None
+            for name, of in (("entity_recall", own[:, 2] > 0), ("entity_precision", own[:, 1] > 0))
+        )
+        found.append(LabelScore(label, true, given, hits, recall, precision))
+    return sorted(found, key=lambda score: (score.f1, -score.rows))

@@ -7,9 +7,9 @@ Three designs (`Design.kind`):
 * ``kfold``: fewer rows; repeated grouped, stratified k-fold.
 
 Within each draw (a repeat, and in k-fold a fold of it) the training rows stand in one random order: first one row of
-every class (where answers are classes), then as they come. The training subset of size n is the first n of that order,
-for every candidate, so that subsets are nested and comparisons are paired. Where n counts only some of the rows
-(labelled anomalies), the others belong to the pool of every n.
+every class (where answers are classes; of every label, where there may be several), then as they come. The training
+subset of size n is the first n of that order, for every candidate, so that subsets are nested and comparisons are
+paired. Where n counts only some of the rows (labelled anomalies), the others belong to the pool of every n.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nshot.core import DataError
+from nshot.evaluation import several_labels
+from nshot.training.tagging import rarest
 
 HOLDOUT_FROM = 2_000
 """From this many rows on, one hold-out tells enough; below it every row has to serve as test."""
@@ -123,7 +125,7 @@ def per_class_ladder(classes: int, n_train: int) -> tuple[int, ...]:
 
 
 def design(
-    targets: Sequence[str] | None,
+    targets: Sequence[str] | Sequence[tuple[str, ...]] | None,
     groups: NDArray[np.int64],
     *,
     seed: int,
@@ -138,7 +140,8 @@ def design(
     """Divide n labelled rows into draws.
 
     Args:
-        targets: n labels, which every part has in the same proportions; None where answers are no classes.
+        targets: n labels, or n tuples of them, which every part has in the same proportions; None where answers are no
+            classes.
         groups: n group ids; rows of one group never straddle a split.
         seed: Decides every draw.
         trainable: Positions that may be trained on; None: all.
@@ -155,6 +158,7 @@ def design(
     n = len(groups)
     positions = np.arange(n) if trainable is None else np.asarray(trainable)
     codes = _codes(targets, n)
+    labels = several_labels.marks(targets) if targets is not None else None
     of_count = np.ones(n, dtype=bool) if counted is None else counted
     if targets is None:
         _refuse_too_few(groups[positions], n, tested_apart=n_given_test is not None)
@@ -175,21 +179,21 @@ def design(
     elif _is_held_out(positions, of_count):
         kind = "holdout"
         share = min(TEST_SHARE, MOST_TEST_ROWS / len(positions))
-        train, held = _one_holdout(codes, groups, positions, share, seed)
+        train, held = _divided(codes, labels, groups, positions, round(1 / share), seed)[0]
         divisions = [[(train, held)]] * (repeats or REPEATS[kind])
     else:
         # A ranking of a fold needs something to find in it.
         ranked = positions[of_count[positions]] if of_count.any() else positions
         kind, folds = "kfold", _most_folds(groups[ranked])
         divisions = [
-            _k_folds(codes, groups, positions, folds, seed * 1_000 + repeat)
+            _divided(codes, labels, groups, positions, folds, seed * 1_000 + repeat)
             for repeat in range(repeats or REPEATS[kind])
         ]
     draws = tuple(
         Draw(
             repeat,
             fold,
-            order=_order(codes, train[of_count[train]], (seed, repeat, fold), per_class),
+            order=_ordered(codes, labels, train[of_count[train]], (seed, repeat, fold), per_class),
             test=_tested(held, testable),
             rest=train[~of_count[train]],
         )
@@ -198,7 +202,7 @@ def design(
     )
     n_train = min(len(draw.order) for draw in draws)
     own = positions[of_count[positions]]
-    classes = len(np.unique(codes[own]))
+    classes = len(np.unique(codes[own])) if labels is None else int(labels[own].any(axis=0).sum())
     if per_class:
         usual = per_class_ladder(classes, n_train)
     else:
@@ -218,7 +222,7 @@ def design(
 
 
 def hold_out(
-    targets: Sequence[str] | None, groups: NDArray[np.int64], *, share: float, seed: int
+    targets: Sequence[str] | Sequence[tuple[str, ...]] | None, groups: NDArray[np.int64], *, share: float, seed: int
 ) -> tuple[Positions, Positions]:
     """Divide n rows once: return the positions to learn from, and those held out.
 
@@ -237,7 +241,8 @@ def hold_out(
             "All rows are the same, or nearly: none can be held out from the others. Give rows that differ."
         )
     n = len(groups)
-    return _k_folds(_codes(targets, n), groups, np.arange(n), min(round(1 / share), different), seed)[0]
+    labels = several_labels.marks(targets) if targets is not None else None
+    return _divided(_codes(targets, n), labels, groups, np.arange(n), min(round(1 / share), different), seed)[0]
 
 
 def _is_held_out(positions: Positions, counted: NDArray[np.bool_]) -> bool:
@@ -248,10 +253,16 @@ def _is_held_out(positions: Positions, counted: NDArray[np.bool_]) -> bool:
     return n_counted in (0, n) or n_counted >= FEWEST_COUNTED
 
 
-def _codes(targets: Sequence[str] | None, n: int) -> NDArray[np.int64]:
-    """Return the class of each of n rows; all are of one where answers are no classes."""
+def _codes(targets: Sequence[str] | Sequence[tuple[str, ...]] | None, n: int) -> NDArray[np.int64]:
+    """Return the class of each of n rows; all are of one where answers are no classes.
+
+    Of several labels the rarest counts, and having none is a class.
+    """
     if targets is None:
         return np.zeros(n, dtype=np.int64)
+    labels = several_labels.marks(targets)
+    if labels is not None:
+        return rarest(labels)
     return np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)[1]
 
 
@@ -325,11 +336,31 @@ def _k_folds(
     return [(positions[fold != k], positions[fold == k]) for k in range(folds)]
 
 
-def _one_holdout(
-    codes: NDArray[np.int64], groups: NDArray[np.int64], positions: Positions, share: float, seed: int
-) -> tuple[Positions, Positions]:
-    """Hold out about `share` of the rows: one of so many folds."""
-    return _k_folds(codes, groups, positions, round(1 / share), seed)[0]
+def _divided(
+    codes: NDArray[np.int64],
+    labels: NDArray[np.bool_] | None,
+    groups: NDArray[np.int64],
+    positions: Positions,
+    folds: int,
+    seed: int,
+) -> list[tuple[Positions, Positions]]:
+    """Divide `positions` into folds that keep groups whole, and classes (or labels, where there are several) even."""
+    if labels is None:
+        return _k_folds(codes, groups, positions, folds, seed)
+    return several_labels.k_folds(labels, groups, positions, folds, seed)
+
+
+def _ordered(
+    codes: NDArray[np.int64],
+    labels: NDArray[np.bool_] | None,
+    train: Positions,
+    entropy: tuple[int, ...],
+    per_class: bool,
+) -> Positions:
+    """Return `train` in the order in which n grows."""
+    if labels is None or per_class:
+        return _order(codes, train, entropy, per_class)
+    return several_labels.order(labels, train, entropy)
 
 
 def _order(codes: NDArray[np.int64], train: Positions, entropy: tuple[int, ...], per_class: bool) -> Positions:

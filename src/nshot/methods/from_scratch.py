@@ -52,7 +52,8 @@ class FromScratch(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS, Ability.STARTS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS}),
+        abilities=frozenset({Ability.EMBEDS, Ability.STARTS}),
     )
     family: ClassVar[Family] = Family.FROM_SCRATCH
     uses_seed: ClassVar[bool] = True
@@ -93,7 +94,7 @@ class FromScratch(TrainingOptions, Method):
 
         # A network that knows nothing has no features: the head starts at zero, with class frequencies or the mean.
         nothing = np.zeros((len(train), source.network_width), dtype=np.float32)
-        labelled = supervised.Labelled.of(task, train, source, nothing)
+        labelled = supervised.Labelled.of(task, train, source, nothing, pool=pool)
         trained = supervised.fit(labelled, build, self._with_epochs(len(train)), self.learning_rate, context)
         return supervised.from_scratch(task, source, trained, self.label_smoothing)
 

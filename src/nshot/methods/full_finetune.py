@@ -40,7 +40,9 @@ class FullFinetune(TrainingOptions, Method):
     head starts as a strongly regularised probe. The table of word vectors stays as it is, unless `train_embeddings`:
     most of its rows never occur in the training texts. Lower layers learn more slowly (`layer_decay`): they hold what
     is common to all texts. With `layers`, only the first so many layers are kept: the upper ones can be left out with
-    the least loss (Sajjad et al. 2020), and half of them take half the time. A small network that is trained so on a
+    the least loss (Sajjad et al. 2020), and half of them take half the time. Of several labels the cross-entropies of
+    their sigmoids are summed, and each is given from the probability on that as many of the unlabelled examples reach
+    as have it. A small network that is trained so on a
     large one's answers is what `nshot distill` is for.
 
     **Needs** a backbone that embeds and trains, and one label. Does not read label names. Chooses nothing: the number
@@ -56,7 +58,8 @@ class FullFinetune(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS, TaskKind.EXTRACT}),
+        abilities=frozenset({Ability.EMBEDS, Ability.TRAINS}),
     )
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
@@ -75,7 +78,11 @@ class FullFinetune(TrainingOptions, Method):
 
     def supports(self, task: Task, backbone: Backbone | None) -> str | None:
         """Return None, or the reason why this method cannot do `task` with `backbone`; see `Method.supports`."""
-        reason = super().supports(task, backbone)
+        from nshot.training.entities.support import not_trainable
+
+        reason = super().supports(task, backbone) or not_trainable(
+            self.method_name(), task, backbone, early_stopping=self.early_stopping
+        )
         if reason is None and self.layers is not None and backbone is not None and not isinstance(backbone, Shortens):
             return f"{backbone.ref.name} cannot be cut to its first layers. Leave the option layers out."
         return reason
@@ -91,7 +98,7 @@ class FullFinetune(TrainingOptions, Method):
             TrainingError: The training diverged.
         """
         self.require(task, train, backbone)
-        return self._trained(task, train, backbone, context)
+        return self._trained(task, train, pool, backbone, context)
 
     def distilled(
         self, task: Task, train: Dataset, probabilities: Array, backbone: Backbone | None, context: FitContext
@@ -104,37 +111,47 @@ class FullFinetune(TrainingOptions, Method):
             TrainingError: As `fit`.
         """
         self.require(task, train, backbone)
-        return self._trained(task, train, backbone, context, probabilities)
+        return self._trained(task, train, train.without_targets(), backbone, context, probabilities)
 
     def _trained(
         self,
         task: Task,
         train: Dataset,
+        pool: Dataset,
         backbone: Backbone | None,
         context: FitContext,
         probabilities: Array | None = None,
     ) -> Predictor:
-        from nshot.training import classifier, supervised
+        from nshot.training import classifier, encoders, supervised
+        from nshot.training.entities import tuned
         from nshot.training.loop import Group
 
         source = self._kept(backbone)
 
         def build(start: Logistic) -> tuple[Classifier, list[Group]]:
-            network = classifier.Classifier(source.module(), start)
+            network = classifier.Classifier(tuned.reader(task, source.module()), start)
             classifier.set_dropout(network, self.dropout)
             encoder = network.encoder
             trained = list(encoder.parameters()) if self.train_embeddings else classifier.without_tables(encoder)
             head = Group(list(network.head.parameters()), rate=self.head_rate)
             return network, [*supervised.layered(encoder, trained, self.layer_decay), head]
 
-        labelled = supervised.Labelled.of(task, train, source, probabilities=probabilities)
+        if task.kind is TaskKind.EXTRACT:
+            found = tuned.fit(train, source, build, self, self.learning_rate, context)
+            weights = classifier.changed(source, found.encoder)
+            return found.predictor(source.ref, source.adapted(weights), encoders.as_tensors(weights))
+        labelled = supervised.Labelled.of(task, train, source, probabilities=probabilities, pool=pool)
         trained = supervised.fit(labelled, build, self, self.learning_rate, context)
         return supervised.fine_tuned(task, source, trained, self.label_smoothing)
 
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved classifier; see `Method.restore`."""
-        from nshot.training import supervised
+        from nshot.training import classifier, encoders, supervised
+        from nshot.training.entities import tuned
 
+        if task.kind is TaskKind.EXTRACT:
+            source = classifier.reopened(state, lambda ref: self._kept(open_backbone(ref)))
+            return tuned.restored(source.adapted(encoders.of_tensors(state.tensors)), state)
         return supervised.restored(task, state, lambda ref: self._kept(open_backbone(ref)), self.label_smoothing)
 
     def _kept(self, backbone: Backbone | None) -> TrainableEncoder:

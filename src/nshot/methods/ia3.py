@@ -49,7 +49,7 @@ class Ia3(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
     )
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
@@ -84,7 +84,7 @@ class Ia3(TrainingOptions, Method):
             encoder = adapters.with_scales(bare, target_modules=self.target_modules)
             return supervised.with_head(encoder, start)
 
-        labelled = supervised.Labelled.of(task, train, source)
+        labelled = supervised.Labelled.of(task, train, source, pool=pool)
         trained = supervised.fit(labelled, build, self, self.learning_rate, context)
         config, tensors = adapters.adapter_state(trained.network.encoder)
         return self._predictor(task, source, trained.state(source.ref, tensors, adapter=config))

@@ -32,9 +32,14 @@ class LinearProbe(Method):
     **Idea.** With features f(x) of length d, ``p(c | x) = softmax(W f(x) + b)_c``; W and b minimise
     ``C * sum_i v_i * -log p(y_i | x_i) + |W|^2 / 2`` with weights v that make every class count the same. C, and how
     much of the class frequencies to put back, are chosen by cross-validation inside the n labels, by the study's
-    metric; the same held-out rows calibrate the probabilities. Of a number z, scaled to unit spread, w and b minimise
-    ``C * sum_i (z_i - w f(x_i) - b)^2 + |w|^2``. To detect anomalies, the labelled ones are one class and the pool, at
-    most 20,000 rows of it, is the other; the score is ``log p(anomaly | x) - log p(normal | x)``.
+    metric; the same held-out rows calibrate the probabilities. Of several labels each is a regression of its own with
+    the sigmoid for the softmax and rows that count the same, and is given from the probability on that as many held-out
+    rows reach as have the label (Yang 2001, A Study of Thresholding Strategies for Text Categorization). Of a number
+    z, scaled to unit spread, w and b minimise ``C * sum_i (z_i - w f(x_i) - b)^2 + |w|^2``. To detect anomalies, the
+    labelled ones are one class and the pool, at most 20,000 rows of it, is the other; the score is
+    ``log p(anomaly | x) - log p(normal | x)``. To extract entities, the classes are tags of words (outside of all
+    entities, or the first or a further word of one), the features are the means of the vectors of the words' tokens,
+    with marks of how the words are written, and the best possible sequence of tags is answered.
 
     **Needs** a backbone that embeds, and one label. Does not read label names.
 
@@ -50,20 +55,30 @@ class LinearProbe(Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS, TaskKind.DETECT}), abilities=frozenset({Ability.EMBEDS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS, TaskKind.DETECT, TaskKind.EXTRACT}),
+        abilities=frozenset({Ability.EMBEDS}),
     )
     family: ClassVar[Family] = Family.FEW_SHOT
 
     strength: float | None = Field(default=None, gt=0)
     """C, the inverse of the regularisation, for features of unit spread; left out: chosen inside the labels."""
 
+    def supports(self, task: Task, backbone: Backbone | None) -> str | None:
+        """Return None, or the reason why this method cannot do `task` with `backbone`; see `Method.supports`."""
+        from nshot.training.entities.support import unsupported
+
+        return super().supports(task, backbone) or unsupported(self.method_name(), task, backbone)
+
     def fit(
         self, task: Task, train: Dataset, pool: Dataset, backbone: Backbone | None, context: FitContext
     ) -> Predictor:
         """Return the fitted probe; see `Method.fit`."""
         from nshot.training import detection
+        from nshot.training.entities import probe
 
         self.require(task, train, backbone)
+        if task.kind is TaskKind.EXTRACT:
+            return probe.fitted(train, backbone, context, self.strength)
         if task.kind is TaskKind.DETECT:
             return detection.fitted(self, task, train, pool, backbone, context)
         return self._fitted(task, train, backbone, context)
@@ -96,8 +111,11 @@ class LinearProbe(Method):
     def restore(self, task: Task, state: State, open_backbone: Callable[[BackboneRef], Backbone]) -> Predictor:
         """Return the saved probe; see `Method.restore`."""
         from nshot.training import detection
+        from nshot.training.entities import probe
         from nshot.training.head import FittedProbe
 
+        if task.kind is TaskKind.EXTRACT:
+            return probe.restored(state, open_backbone)
         if task.kind is TaskKind.DETECT:
             return detection.restored(self, task, state, open_backbone)
         return FittedProbe.restore(task, state, open_backbone)

@@ -120,7 +120,7 @@ class Lora(TrainingOptions, Method):
             found = tuned.fit(train, source, build, self, self.learning_rate, context)
             config, tensors = adapters.adapter_state(found.encoder)
             return found.predictor(source.ref, self._merged(source, tensors), tensors, adapter=config)
-        labelled = supervised.Labelled.of(task, train, source)
+        labelled = supervised.Labelled.of(task, train, source, pool=pool)
         rate = self.learning_rate * min(1.0, len(train) / _FULL_RATE_FROM)
         trained = supervised.fit(labelled, build, self, rate, context)
         config, tensors = adapters.adapter_state(trained.network.encoder)

@@ -30,7 +30,8 @@ class Majority(Method):
     """Answer the most frequent label, whatever the example.
 
     **Idea.** ``p(c | x) = n_c / n``: the share of label c among the n labels. Of two equally frequent labels the one
-    seen first is answered.
+    seen first is answered. Where several may apply, each is answered that more than half of the examples have: often
+    none at all.
 
     **Needs** one label; no backbone, any modality.
 
@@ -43,7 +44,7 @@ class Majority(Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY}),
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG}),
         modalities=frozenset({"text", "row", "image", "conversation", "history"}),
     )
     family: ClassVar[Family] = Family.BASELINE
@@ -54,9 +55,12 @@ class Majority(Method):
         """Return the counted frequencies; see `Method.fit`."""
         import numpy as np
 
-        from nshot.training import frozen
+        from nshot.training import frozen, tagging
 
         self.require(task, train, backbone)
+        if task.kind is TaskKind.TAG:
+            names, marks = tagging.numbered(train.labelled_targets())
+            return Frequencies(task, names, marks.mean(axis=0))
         classes, codes = frozen.numbered(train.labelled_targets())
         return Frequencies(task, classes, (np.bincount(codes) / len(codes)).astype(np.float32))
 
@@ -77,9 +81,13 @@ class Frequencies:
         """Return the most frequent label and all frequencies, for each example."""
         import numpy as np
 
-        from nshot.training import frozen
+        from nshot.training import frozen, tagging
 
-        return frozen.answers(self.task, self.classes, np.tile(self.frequencies, (len(examples), 1)))
+        shares = np.tile(self.frequencies, (len(examples), 1))
+        if self.task.kind is TaskKind.TAG:
+            more_than_half = np.full(len(self.classes), np.nextafter(np.float32(tagging.HALF), np.float32(1)))
+            return tagging.answers(self.task, self.classes, shares, more_than_half)
+        return frozen.answers(self.task, self.classes, shares)
 
     def state(self) -> State:
         """Return classes and frequencies."""

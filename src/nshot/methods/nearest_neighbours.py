@@ -48,7 +48,9 @@ class NearestNeighbours(Method):
     **Idea.** To classify: the k labelled examples with the largest cosine to x vote for their labels with the weight
     ``exp(sharpness * (cos_i - cos_1))``; ``p(c | x)`` is c's share of the votes, one more vote being spread evenly over
     the classes. k and the sharpness are chosen inside the n labels by leaving each example (with its group) out, by
-    the study's metric. To regress: the mean of the k nearest examples' values, by Euclidean distance d, with the weight
+    the study's metric. Of several labels ``p(c | x)`` is the share of the votes that have c, one more vote having each
+    as often as the n examples do, and c is given from the p on that as many left-out examples reach as have c. To
+    regress: the mean of the k nearest examples' values, by Euclidean distance d, with the weight
     ``exp(-sharpness / 2 * (d_i^2 - d_1^2))``, which for vectors of length one is the weight above.
 
     **Needs** a backbone that embeds, and one label. Does not read label names. New classes can be added from
@@ -63,7 +65,7 @@ class NearestNeighbours(Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS}), abilities=frozenset({Ability.EMBEDS})
     )
     family: ClassVar[Family] = Family.FEW_SHOT
     takes_in: ClassVar[TakesIn] = TakesIn.BY_EXAMPLES
@@ -83,6 +85,8 @@ class NearestNeighbours(Method):
         encoder = frozen.encoder(backbone)
         if task.kind is TaskKind.REGRESS:
             return self._of_values(encoder, train, context)
+        if task.kind is TaskKind.TAG:
+            return self._of_labels(task, encoder, train, context)
         targets = train.labelled_targets()
         classes, codes = frozen.numbered(targets)
         vectors = frozen.directions(encoder, train.examples).astype(np.float32)
@@ -109,6 +113,25 @@ class NearestNeighbours(Method):
 
     def _tried(self) -> Sequence[int]:
         return _NUMBERS if self.number is None else (self.number,)
+
+    def _of_labels(self, task: Task, encoder: Encoder, train: Dataset, context: FitContext) -> TagNeighbours:
+        import numpy as np
+
+        from nshot.training import frozen, tagging
+
+        targets = train.labelled_targets()
+        names, marks = tagging.numbered(targets)
+        vectors = frozen.directions(encoder, train.examples).astype(np.float32)
+        same = np.zeros(len(marks), dtype=np.int64)
+        left_out = _left_out(vectors, None, same, np.arange(len(marks)), train.groups)
+        true = [targets[i] for i in left_out.rows]
+
+        def limits(number: int, sharpness: float) -> tagging.Limits:
+            shares = left_out.shares_with(marks, number, sharpness)
+            return tagging.chosen_limits(task, names, shares, true, marks.mean(axis=0), context.objective)
+
+        number, sharpness = self._chosen(lambda k, s: limits(k, s).score, left_out.rows)
+        return TagNeighbours(task, encoder, names, marks, vectors, limits(number, sharpness).values, number, sharpness)
 
     def _of_values(self, encoder: Encoder, train: Dataset, context: FitContext) -> ValueNeighbours:
         import numpy as np
@@ -149,6 +172,17 @@ class NearestNeighbours(Method):
                 Scale.from_json(settings["scale"]),
                 tensors["values"],
                 tensors["vectors"],
+                chosen["number"],
+                chosen["sharpness"],
+            )
+        if task.kind is TaskKind.TAG:
+            return TagNeighbours(
+                task,
+                encoder,
+                tuple(settings["labels"]),
+                tensors["marks"],
+                tensors["vectors"],
+                tensors["limits"],
                 chosen["number"],
                 chosen["sharpness"],
             )
@@ -226,6 +260,74 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
+class TagNeighbours:
+    """The labelled examples: unit vectors (n, width), which of k labels each has (n, k), and limits (k,); float32."""
+
+    task: Task
+    backbone: Encoder
+    names: tuple[str, ...]
+    marks: Array
+    vectors: Array
+    limits: Array
+    number: int
+    sharpness: float
+
+    def predict(self, examples: Sequence[Example]) -> Prediction:
+        """Return the labels whose share of the votes reaches their limit, and all shares, for each example."""
+        import numpy as np
+
+        from nshot.training import frozen, tagging
+        from nshot.training.rowwise import products
+
+        asked = frozen.directions(self.backbone, examples)
+        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
+        rows = np.arange(len(self.vectors))
+        shares = [np.zeros((0, len(self.names)))]
+        for start in range(0, len(asked), step):
+            nearest = _nearest(products(asked[start : start + step], self.vectors), rows, self.number)
+            shares.append(nearest.shares_with(self.marks, self.number, self.sharpness))
+        return tagging.answers(self.task, self.names, np.concatenate(shares), self.limits)
+
+    def state(self) -> State:
+        """Return vectors, labels, what was chosen and the reference of the backbone."""
+        settings: dict[str, Any] = {
+            "labels": list(self.names),
+            "chosen": {"number": self.number, "sharpness": self.sharpness},
+            "backbone": self.backbone.ref.as_json(),
+        }
+        return State(settings, {"vectors": self.vectors, "marks": self.marks, "limits": self.limits})
+
+    def with_label(self, label: str, description: str | None = None, examples: Sequence[Example] = ()) -> TagNeighbours:
+        """Return a predictor that also gives `label`, as soon as any other; the examples have no other label.
+
+        Raises:
+            DataError: There is no example.
+        """
+        import numpy as np
+
+        from nshot.training import frozen, tagging
+
+        if len(examples) == 0:
+            raise DataError(f"A neighbour labelled '{label}' needs at least one example of it; none was given.")
+        is_new = label not in self.names
+        names = (*self.names, label) if is_new else self.names
+        added = frozen.directions(self.backbone, examples).astype(np.float32)
+        marks = np.zeros((len(self.marks) + len(added), len(names)), dtype=np.float32)
+        marks[: len(self.marks), : len(self.names)] = self.marks
+        marks[len(self.marks) :, names.index(label)] = 1.0
+        return TagNeighbours(
+            self.task.with_label(label, description),
+            self.backbone,
+            names,
+            marks,
+            np.concatenate([self.vectors, added]),
+            np.append(self.limits, self.limits.min(initial=tagging.HALF)) if is_new else self.limits,
+            self.number,
+            self.sharpness,
+        )
+
+
+@dataclass(frozen=True)
 class ValueNeighbours:
     """The labelled examples: vectors (n, width) and values on the common scale (n,), both float32."""
 
@@ -275,7 +377,7 @@ class _Nearest:
 
     Attributes:
         cosines: How near they are: cosines, or minus half the squared distance up to a constant of the row.
-        items: What stands with them: classes or values.
+        items: What stands with them: classes, values or positions.
         rows: Which rows; empty where that is not asked.
     """
 
@@ -295,6 +397,24 @@ class _Nearest:
         sums = np.bincount(cells.ravel(), weights=votes.ravel(), minlength=len(codes) * n_classes)
         spread = sums.reshape(len(codes), n_classes) + 1 / n_classes
         return np.asarray(spread / (votes.sum(axis=1, keepdims=True) + 1))
+
+    def shares_with(self, marks: Array, number: int, sharpness: float) -> Array:
+        """Return the share that each label has of the votes of the first `number`, and of one vote of all examples.
+
+        Float64, shape (rows, labels).
+
+        Args:
+            marks: Which labels each labelled example has, shape (n, labels).
+            number: How many vote.
+            sharpness: Of their votes.
+        """
+        import numpy as np
+
+        items, votes = self.items[:, :number], self._votes(number, sharpness)
+        sums = np.tile(marks.mean(axis=0, dtype=np.float64), (len(items), 1))
+        for place in range(items.shape[1]):
+            sums += votes[:, place, None] * marks[items[:, place]]
+        return np.asarray(sums / (votes.sum(axis=1, keepdims=True) + 1))
 
     def means(self, number: int, sharpness: float) -> Array:
         """Return the weighted mean of the values of the first `number`, shape (rows,)."""

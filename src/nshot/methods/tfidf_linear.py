@@ -29,8 +29,7 @@ from nshot.core import (
 from nshot.spec import Method
 
 if TYPE_CHECKING:
-    from nshot.training.head import LinearHead
-    from nshot.training.ridge import ValueHead
+    from nshot.training.head import Head
     from nshot.training.rowwise import Array
 
 # Thai, Lao, Khmer, Chinese and Japanese are written without spaces: there every character is a token.
@@ -60,7 +59,7 @@ class TfidfLinear(Method):
     **Example.** ``nshot compare tickets.csv --methods tfidf_linear,linear_probe``
     """
 
-    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY, TaskKind.REGRESS}))
+    needs: ClassVar[Needs] = Needs(tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG, TaskKind.REGRESS}))
     family: ClassVar[Family] = Family.BASELINE
 
     strength: float | None = Field(default=None, gt=0)
@@ -109,10 +108,10 @@ class FittedWords:
     task: Task
     vocabulary: Mapping[str, int]
     rarity: Array
-    head: LinearHead | ValueHead
+    head: Head
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities, or the value, of each text."""
+        """Return label (or labels) and probabilities, or the value, of each text."""
         counts = [Counter(_terms(text)) for text in examples]
         return self.head.answers(self.task, _vectors(counts, self.vocabulary, self.rarity))
 

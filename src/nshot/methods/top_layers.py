@@ -53,7 +53,7 @@ class TopLayers(TrainingOptions, Method):
     """
 
     needs: ClassVar[Needs] = Needs(
-        tasks=frozenset({TaskKind.CLASSIFY}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
+        tasks=frozenset({TaskKind.CLASSIFY, TaskKind.TAG}), abilities=frozenset({Ability.EMBEDS, Ability.TRAINS})
     )
     family: ClassVar[Family] = Family.FINE_TUNING
     uses_seed: ClassVar[bool] = True
@@ -99,9 +99,10 @@ class TopLayers(TrainingOptions, Method):
             upper = [parameter for parameter in network.encoder.parameters() if parameter.requires_grad]
             return network, [Group(upper), Group(list(network.head.parameters()), rate=self.head_rate)]
 
-        rows = supervised.Labelled.of(task, train, source)
-        with activations.kept(split, rows.prepared, context) as states:
-            labelled = replace(rows, prepared=states, collate=split.collate)
+        rows = supervised.Labelled.of(task, train, source, pool=pool)
+        n = len(rows.prepared)
+        with activations.kept(split, [*rows.prepared, *rows.unseen], context) as states:
+            labelled = replace(rows, prepared=states[:n], unseen=states[n:], collate=split.collate)
             trained = supervised.fit(labelled, build, self, self.learning_rate, context)
         return supervised.fine_tuned(task, source, trained, self.label_smoothing)
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from nshot.core import OptionError, Task, TaskKind, closest
-from nshot.metrics import classify, cluster, compress, detect, extract, generate, regress
+from nshot.metrics import classify, cluster, compress, detect, extract, generate, regress, tag
 from nshot.metrics.metric import Array, Metric
 from nshot.metrics.own_function import own_function
 
 _METRICS: dict[str, Metric] = {
     metric.name: metric
-    for file in (classify, regress, detect, cluster, compress, extract, generate)
+    for file in (classify, tag, regress, detect, cluster, compress, extract, generate)
     for metric in file.METRICS
 }
 

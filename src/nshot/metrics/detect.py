@@ -83,7 +83,8 @@ def _area_without_one(statistics: Array) -> Array:
     return np.asarray((pairs - wins) / (n_anomalous * n_normal), dtype=np.float64)
 
 
-def _precision_recall(statistics: Array, weights: Array) -> Array:
+def precision_recall(statistics: Array, weights: Array) -> Array:
+    """Return the average precision of (truth, score) rows under weights of shape (b, n); nan without a positive."""
     anomalies, normals = _levels(statistics, weights)
     found, alarms = np.cumsum(anomalies[:, ::-1], axis=1), np.cumsum((anomalies + normals)[:, ::-1], axis=1)
     precision = np.divide(found, alarms, out=np.zeros_like(found), where=alarms > 0)
@@ -91,7 +92,7 @@ def _precision_recall(statistics: Array, weights: Array) -> Array:
         return np.asarray((anomalies[:, ::-1] * precision).sum(axis=1) / anomalies.sum(axis=1))
 
 
-def _precision_recall_without_one(statistics: Array) -> Array:
+def precision_recall_without_one(statistics: Array) -> Array:
     """Return the average precision without each row in turn.
 
     A missing row takes one from the counts of its own level and of all below it; the levels above stay as they are. So
@@ -125,10 +126,10 @@ average_precision = Metric(
     task_kinds=KINDS,
     signature="average_precision|step-wise, ties as one threshold|v1",
     statistics=_marks_and_scores,
-    weighted=_precision_recall,
+    weighted=precision_recall,
     needs="scores",
     ranks=True,
-    leave_one_out=_precision_recall_without_one,
+    leave_one_out=precision_recall_without_one,
     effective_rows=_of_the_rarer,
 )
 """Sum over thresholds of (gain in recall) x precision; its value by chance is the share of anomalies."""

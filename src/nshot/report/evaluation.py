@@ -21,6 +21,11 @@ _LEGEND = (
     "precision: of the rows given it, the share that has it."
 )
 
+_LEGEND_OF_ENTITIES = (
+    "recall: of the entities with the label, the share that was found, first and last character right; "
+    "precision: of those answered with it, the share that is right."
+)
+
 
 def render(record: Mapping[str, Any], console: Console) -> None:
     """Print what an evaluation found.
@@ -40,7 +45,7 @@ def render(record: Mapping[str, Any], console: Console) -> None:
     console.print(_scores(record))
     console.print()
     if len(models) == 1:
-        _weaknesses(models[0], console)
+        _weaknesses(models[0], console, of_entities=record["task"] == TaskKind.EXTRACT)
     for words in sentences(record):
         say(console, words)
 
@@ -205,21 +210,21 @@ def _scores(record: Mapping[str, Any]) -> Table:
     return table
 
 
-def _weaknesses(model: Mapping[str, Any], console: Console) -> None:
+def _weaknesses(model: Mapping[str, Any], console: Console, *, of_entities: bool) -> None:
     """Print the labels that fare worst, and what is most often taken for what."""
     labels = model["labels"]
     shown = labels[:_MOST_LABELS]
     if any(not found["recall"] or found["recall"]["score"] < 1 for found in shown):
         title = "Label" if len(labels) <= _MOST_LABELS else f"Weakest labels of {len(labels):,}"
         table = Table(box=None, pad_edge=False)
-        for i, name in enumerate((title, "rows", "recall", "answered", "precision")):
+        for i, name in enumerate((title, "entities" if of_entities else "rows", "recall", "answered", "precision")):
             table.add_column(name, justify="right" if i in {1, 3} else "left", no_wrap=i > 0, overflow="ellipsis")
         for found in shown:
             recall, precision = (_with_interval(found[name]) for name in ("recall", "precision"))
             counts = wording.count(found["rows"]), wording.count(found["answers"])
             table.add_row(text(found["label"], console), counts[0], recall, counts[1], precision)
         console.print(table)
-        say(console, _LEGEND, "dim")
+        say(console, _LEGEND_OF_ENTITIES if of_entities else _LEGEND, "dim")
     confused = [
         f"'{found['label']}' as '{found['answer']}' ({wording.plural(found['rows'], 'row')})"
         for found in model["confusions"][:_MOST_CONFUSIONS]

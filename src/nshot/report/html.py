@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nshot.report import anomalies, costs, generated, new_labels, regression, wording
+from nshot.report import anomalies, costs, entities, generated, new_labels, regression, wording
 from nshot.report.pages import content_policy, own_file, template
 from nshot.report.record import Record, read
 
@@ -18,7 +18,7 @@ _LARGEST_PICTURE = 250
 _MOST_PAIRS = 24
 _MOST_CLASSES = 400
 _MOST_MISTAKES = 40
-_OF_ITS_KIND = (regression.sections, anomalies.sections)
+_OF_ITS_KIND = (regression.sections, anomalies.sections, entities.sections)
 """What the report has for one kind of task only: ``sections(record, texts=...)`` are drawn where they are not empty."""
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nshot.report import anomalies, costs, generated, new_labels, regression, wording
+from nshot.report import anomalies, costs, entities, generated, new_labels, regression, wording
 from nshot.report.record import Mistake, Record, printable, read
 
 _MOST_PAIRS = 20
@@ -285,6 +285,7 @@ def _of_its_kind(record: Record, texts: bool) -> list[list[str]]:
     parts = (
         ("How far off it is", regression.markdown(record, texts=texts)),
         ("What it finds, and what it costs", anomalies.markdown(record, texts=texts)),
+        ("What it misses", entities.markdown(record, texts=texts)),
     )
     return [[f"## {title}", "", *(_plain(line) for line in lines)] for title, lines in parts if lines]
 
@@ -322,7 +323,7 @@ def _per_class(record: Record) -> list[str]:
         ]
         for row in record.details.per_class
     ]
-    head = ["label", "precision", "recall", "F1", "test rows"]
+    head = ["label", "precision", "recall", "F1", wording.support(record)]
     return ["## Each label", "", *_table(head, rows, numeric=(1, 2, 3, 4))] if rows else []
 
 

@@ -471,6 +471,29 @@ class Regression(Part):
     worst: tuple[Miss, ...] = ()
 
 
+class Stretch(Part):
+    """A stretch of a text; `label` is that of its entity, empty where it is none."""
+
+    text: Text = ""
+    label: Name = ""
+
+
+class MarkedText(Part):
+    """A test text whose entities were not all found, as it was marked and as it was answered."""
+
+    row: int | None = None
+    wanted: tuple[Stretch, ...] = ()
+    answered: tuple[Stretch, ...] = ()
+
+
+class Entities(Part):
+    """Some of the texts in which the pick missed an entity, or answered what is none."""
+
+    n_wrong: int | None = None
+    n_test: int | None = None
+    texts: tuple[MarkedText, ...] = ()
+
+
 class Operating(Part):
     """What is found where a share of the normal rows may raise a false alarm."""
 
@@ -619,6 +642,7 @@ class Details(Part):
     calibration: Calibration = Calibration()
     regression: Regression = Regression()
     detection: Detection = Detection()
+    entities: Entities = Entities()
     reproduce: Reproduce = Reproduce()
     timeline: tuple[TimeSpent, ...] = ()
     training: tuple[Training, ...] = ()

@@ -20,6 +20,11 @@ METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
+    "macro_tag_f1": "macro F1",
+    "micro_tag_f1": "micro F1",
+    "subset_accuracy": "all labels right",
+    "hamming_loss": "Hamming loss",
+    "macro_average_precision": "macro average precision",
     "mcc": "MCC",
     "log_loss": "log loss",
     "brier": "Brier score",
@@ -27,6 +32,10 @@ METRICS = {
     "average_precision": "average precision",
     "auroc": "area under the ROC curve",
     "entity_f1": "entity F1",
+    "entity_precision": "entity precision",
+    "entity_recall": "entity recall",
+    "macro_entity_f1": "macro entity F1",
+    "entity_overlap_f1": "F1 by overlap",
     "exact_match": "exact match",
     "token_f1": "token F1",
     "number_match": "number match",
@@ -121,6 +130,11 @@ def learnt_from(task: str, number: float = 2) -> str:
     if task == TaskKind.REGRESS:
         return f"{examples} with a known value"
     return f"{examples} with an answer" if task == TaskKind.GENERATE else f"labelled {examples}"
+
+
+def support(record: Record) -> str:
+    """Return what is counted beside the scores of a label."""
+    return "entities" if record.verdict.task == TaskKind.EXTRACT else "test rows"
 
 
 def label(record: Record, number: float = 2) -> str:

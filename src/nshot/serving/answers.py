@@ -84,7 +84,7 @@ def _told(columns: Mapping[str, int], row: Sequence[float], top: int | None) -> 
 
 
 def _spans(spans: Sequence[Span], text: str) -> dict[str, Any]:
-    return {"spans": [{**span._asdict(), "text": text[span.start : span.end]} for span in spans]}
+    return {"spans": [span.as_json(text) for span in spans]}
 
 
 def _finite(number: float) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,12 @@ from numpy.typing import NDArray
 
 from nshot import metrics
 from nshot.core import Task, TaskKind
+from nshot.metrics.tag import unpacked
 from nshot.study.evidence import Evidence
+from nshot.study.worker import of_bytes
 
 _MOST_POINTS = 500
+_MOST_MARKED = 20
 _MOST_WORST = 30
 _WITHIN = (0.5, 0.8, 0.9, 0.95)
 _COVERED = 0.9
@@ -59,6 +64,10 @@ def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
     n = evidence.sizes[name][-1]
     if task.kind is TaskKind.REGRESS:
         return _numbers(evidence, name, n)
+    if task.kind is TaskKind.EXTRACT:
+        return _entities(evidence, task, name, n)
+    if task.kind is TaskKind.TAG:
+        return _by_label(evidence, task, name, n)
     runs = [run for run in evidence.completed(name, n) if run.repeat == 0]
     accuracy = metrics.get("macro_f1")
     if not task.labels or not runs or not evidence.has(name, n, accuracy):
@@ -68,23 +77,10 @@ def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
     truth, answer = codes[:, 0], codes[:, 1]
     k = len(task.labels)
     matrix = np.bincount(truth * k + answer, minlength=k * k).reshape(k, k)
-    right = np.diag(matrix).astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        recall, precision = right / matrix.sum(1), right / matrix.sum(0)
-        f1 = 2 * right / (matrix.sum(1) + matrix.sum(0))
-    per_class = [
-        {
-            "label": label,
-            "precision": _finite(precision[i]),
-            "recall": _finite(recall[i]),
-            "f1": _finite(f1[i]),
-            "support": int(matrix[i].sum()),
-        }
-        for i, label in enumerate(task.labels)
-    ]
+    right = np.diag(matrix)
     found: dict[str, Any] = {
         "confusion": {"labels": list(task.labels), "matrix": matrix.tolist()},
-        "per_class": per_class,
+        "per_class": _scores_of_labels(task.labels, right, matrix.sum(1), matrix.sum(0)),
     }
     if all("confidence" in evidence.arrays(run) for run in runs):
         confidence = np.concatenate([evidence.arrays(run)["confidence"] for run in runs]).astype(float)
@@ -101,6 +97,71 @@ def on_the_pick(evidence: Evidence, task: Task, name: str) -> dict[str, Any]:
             for i in worst
         ]
     return found
+
+
+def _by_label(evidence: Evidence, task: Task, name: str, n: int) -> dict[str, Any]:
+    """Return how the pick does on each of several labels, in its first repeat."""
+    several = metrics.get("macro_tag_f1")
+    if not evidence.has(name, n, several):
+        return {}
+    blocks = [block for block in evidence.blocks(name, n, several) if block.repeat == 0]
+    if not blocks:
+        return {}
+    true, answered = unpacked(np.concatenate([block.statistics for block in blocks]))
+    return {
+        "per_class": _scores_of_labels(
+            task.labels, (true & answered).sum(axis=0), true.sum(axis=0), answered.sum(axis=0)
+        )
+    }
+
+
+def _entities(evidence: Evidence, task: Task, name: str, n: int) -> dict[str, Any]:
+    """Return how the pick does on entities of each label, and some answers that are wrong, in its first repeat."""
+    by_label, exact = metrics.get("macro_entity_f1"), metrics.get("entity_f1")
+    runs = [run for run in evidence.completed(name, n) if run.repeat == 0]
+    if not runs or not evidence.has(name, n, by_label):
+        return {}
+    arrays = [evidence.arrays(run) for run in runs]
+    counts = np.concatenate([found[f"metric.{by_label.name}"] for found in arrays]).reshape(-1, len(task.labels), 3)
+    hits, answered, true = counts.sum(axis=0).astype(np.int64).T
+    found: dict[str, Any] = {"per_class": _scores_of_labels(task.labels, hits, true, answered)}
+    if all("spans" in one for one in arrays):
+        rows = np.concatenate([evidence.design.draw(run.repeat, run.fold).test for run in runs])
+        spans = [json.loads(text) for one in arrays for text in of_bytes(one["spans"])]
+        totals = np.concatenate([one[f"metric.{exact.name}"] for one in arrays])
+        wrong = np.flatnonzero((totals[:, 1:] > totals[:, :1]).any(axis=1))
+        shown = np.random.default_rng(0).permutation(wrong)[:_MOST_MARKED]
+        found["entities"] = {
+            "n_wrong": len(wrong),
+            "n_test": len(rows),
+            "texts": [{"row": int(rows[at]), "answered": spans[at]} for at in shown],
+        }
+    return found
+
+
+def _scores_of_labels(
+    labels: Sequence[str], hits: NDArray[np.int64], true: NDArray[np.int64], answered: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Return the scores of each label.
+
+    Args:
+        labels: k names.
+        hits: How many rows have a label and were given it, shape (k,) or longer.
+        true: How many have it.
+        answered: How many were given it.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall, precision, f1 = hits / true, hits / answered, 2 * hits / (true + answered)
+    return [
+        {
+            "label": label,
+            "precision": _finite(precision[i]),
+            "recall": _finite(recall[i]),
+            "f1": _finite(f1[i]),
+            "support": int(true[i]),
+        }
+        for i, label in enumerate(labels)
+    ]
 
 
 def held_answers(evidence: Evidence, name: str) -> dict[str, NDArray[Any]]:

@@ -32,12 +32,13 @@ class Counts:
     """How the protocol is to treat labelled rows.
 
     Attributes:
-        strata: n names: every part has them in the same proportions; None: there is nothing to keep in proportion.
+        strata: n names, or n tuples of them: every part has them in the same proportions; None: there is nothing to
+            keep in proportion.
         counted: Shape (n,): the rows that n counts; None: all.
         pool: What the pool of a fit holds.
     """
 
-    strata: Sequence[str] | None
+    strata: Sequence[str] | Sequence[tuple[str, ...]] | None
     counted: NDArray[np.bool_] | None = None
     pool: Pool = Pool.ALL
 
@@ -81,6 +82,10 @@ def counts(task: Task, targets: Sequence[Any], name: str, *, only_normal: bool =
                 f"{name} has none. Name the column: --label COLUMN. To find groups without any: nshot explore."
             )
         return Counts([str(target) for target in targets], np.zeros(len(targets), dtype=bool))
+    if task.kind is TaskKind.EXTRACT:
+        rows = [tuple(sorted({span.label for span in target})) for target in targets]
+        # Where every row has the same labels, or none has, there are no proportions to keep.
+        return Counts(rows if len(set(rows)) > 1 else None)
     return Counts(targets if task.labels else None)
 
 
@@ -122,4 +127,6 @@ def unit(task: Task) -> Unit:
         return Unit("answer", "answers")
     if task.kind is TaskKind.DETECT:
         return Unit("labelled anomaly", "labelled anomalies")
+    if task.kind is TaskKind.EXTRACT:
+        return Unit("labelled text", "labelled texts")
     return LABELS

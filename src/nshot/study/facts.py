@@ -5,15 +5,16 @@ from __future__ import annotations
 import platform
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nshot import metrics
-from nshot.core import Dataset, TaskKind
+from nshot.core import Dataset, Span, TaskKind
 from nshot.data.reading import Source
 from nshot.data.showing import shown, thumbnail
 from nshot.study.counting import unit
@@ -27,7 +28,14 @@ _GIVEN = {"row": "NEW.csv", "image": "FOLDER"}
 _EXPLAINED = {
     "macro_f1": "The F1 score of each label (the harmonic mean of precision and recall), averaged so that a rare label "
     "counts as much as a frequent one.",
+    "macro_tag_f1": "The F1 score of each label (the harmonic mean of precision and recall), averaged so that a rare "
+    "label counts as much as a frequent one; a row may have several labels, or none.",
+    "micro_tag_f1": "The F1 score (the harmonic mean of precision and recall) of all labels of all rows together.",
+    "subset_accuracy": "The share of the rows whose labels are all right, none missing and none too many.",
     "accuracy": "The share of right answers.",
+    "entity_f1": "The harmonic mean of precision (how many of the entities that were answered are right) and recall "
+    "(how many of the true ones were found). Right is only what has the same first and last character and the same "
+    "label.",
     "bleu": "The share of words and of runs of two to four words that stand in an accepted answer as well, from 0 to "
     "100, less for answers that are too short.",
     "chrf": "How many runs of one to six characters an answer shares with an accepted one, from 0 to 100.",
@@ -84,8 +92,14 @@ def facts(
         written["input"] = shown(tested.dataset.examples[position])
         written["references"] = [text[:_LONGEST_TEXT] for text in tested.dataset.labelled_targets()[position]]
         written["row"] = int(tested.positions[position])
+    for marked in details.get("entities", {}).get("texts", []):
+        position = marked["row"]
+        text, wanted = tested.dataset.examples[position], tested.dataset.labelled_targets()[position]
+        marked["wanted"] = _stretches(text, wanted)
+        marked["answered"] = _stretches(text, [Span(*span) for span in marked["answered"]])
+        marked["row"] = int(tested.positions[position])
     details["suspected_labels"] = _suspected_labels(result, tested)
-    counts = Counter(source.dataset.labelled_targets()) if study.task.labels else Counter()
+    counts = _label_counts(study.task.kind, source.dataset) if study.task.labels else Counter()
     design = study.design
     details["data"] = {
         "name": source.name,
@@ -151,6 +165,28 @@ def _suspected_labels(result: Result, tested: Source) -> list[dict[str, Any]]:
 def _as_shown(example: Any) -> dict[str, str]:
     """Return an example as a person reads it: its words, or a small picture."""
     return {"text": shown(example), "picture": thumbnail(example)}
+
+
+def _label_counts(kind: TaskKind, data: Dataset) -> Counter[str]:
+    """Return in how many rows each label stands."""
+    targets = data.labelled_targets()
+    if kind is TaskKind.EXTRACT:
+        return Counter(label for spans in targets for label in {span.label for span in spans})
+    return Counter(chain.from_iterable(targets)) if kind is TaskKind.TAG else Counter(targets)
+
+
+def _stretches(text: str, spans: Sequence[Span]) -> list[dict[str, str]]:
+    """Return the beginning of a text in stretches, each with the label of its entity; empty where it is none."""
+    found, at = [], 0
+    for span in spans:
+        if span.start >= _LONGEST_TEXT:
+            break
+        found += [
+            {"text": text[at : span.start], "label": ""},
+            {"text": text[span.start : span.end], "label": span.label},
+        ]
+        at = span.end
+    return [part for part in [*found, {"text": text[at:_LONGEST_TEXT], "label": ""}] if part["text"].strip()]
 
 
 def _targets(kind: TaskKind, data: Dataset) -> dict[str, Any]:

@@ -219,10 +219,10 @@ class Study:
         self._watch = watch
         self.metric = _metric(data, options).on_scale_of(data.train.labelled_targets())
         self.task = replace(data.task, metric=self.metric.name)
-        if options.price_per_mistake is not None and not data.task.labels:
+        if options.price_per_mistake is not None and data.task.kind != TaskKind.CLASSIFY:
             raise OptionError(
-                f"--price-per-mistake needs labels, and the task '{data.task.kind}' has none: nothing says which "
-                "answers are wrong."
+                f"--price-per-mistake needs one label per row; the task here is '{data.task.kind}', and nothing says "
+                "which answers are wrong as a whole. Leave it out."
             )
         backbones = opened(options, data.train.modality, folder.answers)
         is_slow = data.task.kind == TaskKind.GENERATE or any(backbone.ref.is_remote for backbone in backbones)

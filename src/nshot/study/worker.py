@@ -434,7 +434,8 @@ class Worker:
         setting = self._setting
         seconds = {}
         parts = [setting.train, setting.test, setting.unlabelled]
-        for ref in setting.backbones:
+        # Entities are found by the vectors of words, not by those of whole texts.
+        for ref in setting.backbones if setting.task.kind is not TaskKind.EXTRACT else ():
             backbone = self._backbones[ref.id]
             if not isinstance(backbone, Embeds) or isinstance(backbone, Learns):
                 continue
@@ -629,8 +630,12 @@ class Worker:
             arrays["texts"] = as_bytes(prediction.texts)
         if prediction.stopped is not None:
             arrays["stopped"] = np.array(prediction.stopped, dtype=np.uint8)
+        if prediction.spans is not None and whole:
+            arrays["spans"] = as_bytes([json.dumps(spans) for spans in prediction.spans])
         if prediction.scores is not None:
             arrays["score"] = np.asarray(prediction.scores, dtype=np.float64)
+        if self._setting.task.kind is TaskKind.TAG:
+            return arrays  # which labels were given stands in the metrics' statistics
         if prediction.labels is not None and self._setting.task.labels:
             index = self._setting.task.index()
             arrays["label"] = np.array([index[label] for label in prediction.labels], dtype=np.int32)

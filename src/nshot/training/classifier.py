@@ -30,6 +30,7 @@ from nshot.training.frozen import Encoder, encoder
 from nshot.training.logistic import Logistic
 from nshot.training.readout import Readout
 from nshot.training.rowwise import normalised, products
+from nshot.training.tag_head import NO_READOUT
 from nshot.training.values import Scale
 
 _ENTRY_SIZE = 0.5
@@ -148,7 +149,7 @@ class FineTuned:
     saved: State
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities, or the value, of each example."""
+        """Return label (or labels) and probabilities, or the value, of each example."""
         weight, bias = self.saved.tensors["head.weight"], self.saved.tensors["head.bias"]
         scores = np.zeros((0, len(weight)), dtype=np.float32)
         if len(examples):
@@ -156,7 +157,13 @@ class FineTuned:
         return goals.said(self.task, self.saved.settings, scores, self.label_smoothing)
 
     def readout(self) -> Readout:
-        """Return the head as plain numbers."""
+        """Return the head as plain numbers.
+
+        Raises:
+            UnsupportedError: It gives several labels, each from a probability of its own on.
+        """
+        if self.task.kind is TaskKind.TAG:
+            raise UnsupportedError(NO_READOUT)
         settings, tensors = self.saved.settings, self.saved.tensors
         scale = Scale.from_json(settings["scale"]) if self.task.kind is TaskKind.REGRESS else None
         return Readout(

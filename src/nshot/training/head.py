@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from nshot.core import Backbone, BackboneRef, Dataset, Example, Prediction, State, Task, TaskKind
-from nshot.training import distillation, frozen, logistic, ridge, selection
+from nshot.core import Backbone, BackboneRef, Dataset, Example, Prediction, State, Task, TaskKind, UnsupportedError
+from nshot.training import distillation, frozen, logistic, ridge, selection, tag_head
 from nshot.training.readout import Readout
 from nshot.training.ridge import ValueHead
 from nshot.training.rowwise import products, softmax
+from nshot.training.tag_head import TagHead
 
 if TYPE_CHECKING:
     from nshot.training.rowwise import Array
@@ -59,6 +60,9 @@ class LinearHead:
         return cls(tuple(settings["classes"]), tensors["coefficients"], tensors["offsets"], dict(settings["chosen"]))
 
 
+Head: TypeAlias = LinearHead | TagHead | ValueHead
+
+
 @dataclass(frozen=True)
 class ExtraRows:
     """Training rows that are no labelled examples: never held out, never judged.
@@ -82,8 +86,8 @@ def fit_to(
     objective: Callable[[Sequence[Any], Prediction], float],
     strength: float | None = None,
     probabilities: Array | None = None,
-) -> LinearHead | ValueHead:
-    """Return the head that the task asks for: of classes, or of values.
+) -> Head:
+    """Return the head that the task asks for: of classes, of labels that may apply together, or of values.
 
     Args:
         task: What is asked.
@@ -91,13 +95,23 @@ def fit_to(
         train: n labelled examples.
         objective: As in `FitContext`.
         strength: C, or None to choose it.
-        probabilities: As in `fit_head`; not for values.
+        probabilities: As in `fit_head`; for classes only.
 
     Raises:
         DataError: A target of a regression is no finite number.
         TrainingError: The features are too large for the arithmetic.
     """
     targets = train.labelled_targets()
+    if task.kind is TaskKind.TAG:
+        return tag_head.fit_head(
+            task,
+            features,
+            targets,
+            feature_scale=unit_spread(features),
+            objective=objective,
+            groups=train.groups,
+            strength=strength,
+        )
     if task.kind is not TaskKind.REGRESS:
         return fit_head(
             task,
@@ -118,8 +132,10 @@ def fit_to(
     )
 
 
-def restored(task: Task, state: State) -> LinearHead | ValueHead:
+def restored(task: Task, state: State) -> Head:
     """Return the head of `fit_to` whose `state` was saved."""
+    if task.kind is TaskKind.TAG:
+        return TagHead.restore(state)
     return ValueHead.restore(state) if task.kind is TaskKind.REGRESS else LinearHead.restore(state)
 
 
@@ -255,20 +271,26 @@ class FittedProbe:
     Attributes:
         task: What is asked.
         backbone: Embeds the examples.
-        head: Scores the classes, or says the value.
+        head: Scores the classes or the labels, or says the value.
     """
 
     task: Task
     backbone: frozen.Encoder
-    head: LinearHead | ValueHead
+    head: Head
 
     def predict(self, examples: Sequence[Example]) -> Prediction:
-        """Return label and probabilities, or the value, of each example."""
+        """Return label (or labels) and probabilities, or the value, of each example."""
         return self.head.answers(self.task, frozen.embed(self.backbone, examples))
 
     def readout(self) -> Readout:
-        """Return the head as plain numbers."""
+        """Return the head as plain numbers.
+
+        Raises:
+            UnsupportedError: It gives several labels, each from a probability of its own on.
+        """
         head = self.head
+        if isinstance(head, TagHead):
+            raise UnsupportedError(tag_head.NO_READOUT)
         if isinstance(head, LinearHead):
             return Readout(self.backbone, head.coefficients, head.offsets, unit_length=False, classes=head.classes)
         offset = np.array([head.offset])

@@ -93,6 +93,7 @@ def fit(
     *,
     weights: Array | None = None,
     tolerance: float = _FINAL_TOLERANCE,
+    exclusive: bool = True,
 ) -> Logistic:
     """Return the model for one C.
 
@@ -104,12 +105,15 @@ def fit(
         strength: C: the larger, the weaker the regularisation.
         weights: Row weights v, shape (n,), or None for ones.
         tolerance: Stop when a step can lower the mean loss by no more than this, in nats.
+        exclusive: A row is of one class; False: of any number of them, each a regression of its own with the same C,
+            and codes say with 1 or 0 which, shape (n, n_classes).
 
     Raises:
         TrainingError: The features are too large for the arithmetic.
     """
     design = _Design(features)
-    solver = _Solver(design, codes, n_classes, _rows_weights(codes, weights)[None])
+    kind = _Solver if exclusive else _Independent
+    solver = kind(design, codes, n_classes, _rows_weights(codes, weights)[None])
     solver.solve(strength, tolerance)
     return design.in_features(solver, strength)
 
@@ -123,6 +127,7 @@ def select_and_fit(
     judge: Callable[[Array], float],
     weights: Array | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    exclusive: bool = True,
 ) -> Selected:
     """Return the model with the C of `strengths` that does best on held-out rows.
 
@@ -138,6 +143,7 @@ def select_and_fit(
         judge: ``judge(scores)`` of the held-out rows in their order, higher is better.
         weights: As in `fit`.
         strengths: Increasing; with one value nothing is selected, but held-out scores are still returned.
+        exclusive: As in `fit`.
 
     Raises:
         TrainingError: As in `fit`.
@@ -145,15 +151,16 @@ def select_and_fit(
     rows_weights = _rows_weights(codes, weights)
     held = np.flatnonzero(folds != NEVER)
     design = _Design(features)
+    kind = _Solver if exclusive else _Independent
     if not len(held):
         strength = strengths[0] if len(strengths) == 1 else USUAL_STRENGTH
-        final = _Solver(design, codes, n_classes, rows_weights[None])
+        final = kind(design, codes, n_classes, rows_weights[None])
         final.solve(strength, _FINAL_TOLERANCE)
         return Selected(design.in_features(final, strength), {}, held, np.zeros((0, n_classes)))
     n_folds = int(folds.max()) + 1
     per_fold = np.stack([np.where(folds == fold, 0.0, rows_weights) for fold in range(n_folds)])
     at_once = max(1, _MOST_PARAMETERS // (design.axes.shape[1] * n_classes))
-    solvers = [_Solver(design, codes, n_classes, per_fold[i : i + at_once]) for i in range(0, n_folds, at_once)]
+    solvers = [kind(design, codes, n_classes, per_fold[i : i + at_once]) for i in range(0, n_folds, at_once)]
     path: dict[float, tuple[float, Array, Array]] = {}
     for strength in strengths:
         for solver in solvers:
@@ -169,7 +176,7 @@ def select_and_fit(
     if USUAL_STRENGTH in path and not clearly_better(path[strength][0], path[USUAL_STRENGTH][0], len(held)):
         strength = USUAL_STRENGTH
     _, mean, scores = path[strength]
-    final = _Solver(design, codes, n_classes, rows_weights[None], start=mean)
+    final = kind(design, codes, n_classes, rows_weights[None], start=mean)
     final.solve(strength, _FINAL_TOLERANCE)
     model = design.in_features(final, strength)
     return Selected(model, {c: judged for c, (judged, _, _) in path.items()}, held, scores)
@@ -340,6 +347,26 @@ class _Solver:
             history.append((change, bend, np.where(usable, 1 / np.where(usable, product, 1), 0).astype(kind)))
             del history[:-_MEMORY]
             self.parameters, self.scores, gradient, objective = parameters, scores, new_gradient, reached
+
+
+class _Independent(_Solver):
+    """Problems in which every class is a regression of its own: a row may be of several, or of none."""
+
+    def __init__(
+        self, design: _Design, codes: Array, n_classes: int, weights: Array, start: Array | None = None
+    ) -> None:
+        super().__init__(design, codes, n_classes, weights, start)
+        self._two_classes = False
+
+    def _outcome(self, scores: Array, parameters: Array, strength: float) -> tuple[Array, Array]:
+        """Return the probabilities, and the objective of each problem in float64."""
+        with np.errstate(over="ignore"):
+            probabilities = 1 / (1 + np.exp(-scores))
+        # -log p = log(1 + exp(-s)), written so that no exponent is positive.
+        surprises = np.maximum(scores, 0) - scores * self._codes[:, None, :] + np.log1p(np.exp(-np.abs(scores)))
+        of_rows = np.where(self._weights > 0, self._weights * surprises.sum(axis=-1), 0)
+        sizes = np.square(parameters[:-1]).sum(axis=(0, 2), dtype=np.float64)
+        return probabilities, 0.5 * sizes + strength * of_rows.sum(axis=0, dtype=np.float64)
 
 
 def _dot(left: Array, right: Array) -> Array:

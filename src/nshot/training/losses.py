@@ -37,6 +37,20 @@ def cross_entropy(label_smoothing: float = 0.0, temperature: float = 1.0) -> Los
     return loss
 
 
+def binary_cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """Return the loss of a network that answers with one score per label, of which any number may apply.
+
+    Args:
+        label_smoothing: The share e of each target that is spread evenly over "applies" and "does not".
+    """
+
+    def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        targets = _targets(batch) * (1 - label_smoothing) + label_smoothing / 2
+        return functional.binary_cross_entropy_with_logits(network(**batch.inputs).float(), targets, reduction="sum")
+
+    return loss
+
+
 def squared_error(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Return the loss of a network that answers with one number, shape (batch, 1)."""
     return functional.mse_loss(network(**batch.inputs).float()[:, 0], _targets(batch), reduction="sum")
@@ -55,6 +69,25 @@ def chance_loss(codes: Array, n_classes: int, label_smoothing: float = 0.0) -> f
     smoothed = (1 - label_smoothing) * shares + label_smoothing / n_classes
     present = smoothed[smoothed > 0]
     return float(-(present * np.log(present)).sum())
+
+
+def binary_chance_loss(marks: Array, label_smoothing: float = 0.0) -> float:
+    """Return the smallest mean of `binary_cross_entropy`, in nats, of an answer that is the same for every example.
+
+    Args:
+        marks: Which labels each example has, shape (n, k), n > 0.
+        label_smoothing: As in `binary_cross_entropy`.
+    """
+    mean = marks.mean(axis=0, dtype=np.float64)
+    shares = np.clip((1 - label_smoothing) * mean + label_smoothing / 2, 1e-12, 1 - 1e-12)
+    return float(-(shares * np.log(shares) + (1 - shares) * np.log(1 - shares)).sum())
+
+
+def unsmoothed_shares(probabilities: Array, label_smoothing: float) -> Array:
+    """Return the probabilities that a network meant which was trained by a smoothed `binary_cross_entropy`."""
+    if not label_smoothing:
+        return probabilities
+    return np.asarray(np.clip((probabilities - label_smoothing / 2) / (1 - label_smoothing), 0.0, 1.0))
 
 
 def unsmoothed(probabilities: Array, label_smoothing: float) -> Array:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from nshot.core import Backbone, BackboneRef, Dataset, FitContext, State, Task
-from nshot.training import batching, encoders, frozen, selection
+from nshot.core import Backbone, BackboneRef, Dataset, FitContext, State, Task, TaskKind
+from nshot.training import batching, encoders, frozen, selection, tagging
 from nshot.training.averaging import drawn_back
 from nshot.training.classifier import (
     Classifier,
@@ -49,6 +49,7 @@ class Labelled:
         prepared: n items for `collate`; ``len(item)`` is the cost of one in tokens.
         collate: From some prepared items to the keyword arguments of the network.
         groups: n group keys, or None.
+        unseen: Unlabelled examples for `collate`, where the goal looks at what is usual among such; none: it does not.
     """
 
     goal: Goal
@@ -56,6 +57,7 @@ class Labelled:
     prepared: Sequence[Any]
     collate: Callable[[Sequence[Any]], Mapping[str, torch.Tensor]]
     groups: Sequence[Hashable] | None = None
+    unseen: Sequence[Any] = ()
 
     @classmethod
     def of(
@@ -65,6 +67,7 @@ class Labelled:
         source: StartableEncoder,
         features: Array | None = None,
         probabilities: Array | None = None,
+        pool: Dataset | None = None,
     ) -> Labelled:
         """Return the rows of `train` as the network of `source` takes them.
 
@@ -74,12 +77,14 @@ class Labelled:
             source: Prepares them, and computes the features.
             features: What the head starts from instead, shape (n, width).
             probabilities: As in `goals.goal`.
+            pool: Unlabelled examples, the labelled ones possibly among them.
         """
         if features is None:
             features = frozen.embed(source, train.examples)
         prepared = source.tokenize(train.examples)
-        asked = goal(task, train.labelled_targets(), probabilities)
-        return cls(asked, features, prepared, source.collate, train.groups)
+        asked = goal(task, train.labelled_targets(), features, train.groups, probabilities)
+        unseen = () if pool is None or task.kind is not TaskKind.TAG else tagging.unseen(pool, train)
+        return cls(asked, features, prepared, source.collate, train.groups, source.tokenize(unseen) if unseen else ())
 
     def part(self, rows: Array) -> Labelled:
         """Return these rows only; the head stays that of all."""
@@ -140,6 +145,9 @@ def fit(
         _stop_early(labelled, build, options, learning_rate, context) if options.early_stopping else (1.0, {})
     )
     network, record = _train(labelled, build, options, learning_rate, context, fraction=fraction)
+    if len(labelled.unseen):
+        scores = _scores(network, replace(labelled, prepared=labelled.unseen), context)
+        labelled = replace(labelled, goal=labelled.goal.among(scores, options.label_smoothing))
     return Trained(labelled.goal, network, record.as_json(), chosen)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nshot.core import Task, TaskKind
-from nshot.evaluation.by_label import Confusion, by_label, confusions
+from nshot.evaluation.by_label import Confusion, by_label, by_several_labels, confusions
 
 TASK = Task(TaskKind.CLASSIFY, ("a", "b", "c", "never"))
 # Truth and answer: a is right 6 of 8 times, b 5 of 5, c never; -1 is an answer outside the labels.
@@ -48,3 +48,15 @@ def test_the_most_frequent_mistakes_come_first():
     assert confusions(CODES, TASK, 10) == [Confusion("a", "b", 2), Confusion("c", "b", 2)]
     assert confusions(CODES, TASK, 1) == [Confusion("a", "b", 2)]
     assert confusions(CODES[:6], TASK, 10) == []
+
+
+def test_of_several_labels_each_has_its_own_rows_and_answers():
+    true = np.array([(1, 1, 0, 0)] * 6 + [(0, 1, 0, 0)] * 4 + [(0, 0, 0, 0)] * 5, dtype=bool)
+    answered = np.array([(1, 0, 0, 0)] * 6 + [(0, 1, 1, 0)] * 4 + [(1, 0, 0, 0)] * 5, dtype=bool)
+    scores = by_several_labels(true, answered, np.arange(15), TASK)
+    assert [score.label for score in scores] == ["c", "b", "a"]
+    found = {score.label: score for score in scores}
+    assert (found["a"].rows, found["a"].answers, found["a"].hits) == (6, 11, 6)
+    assert found["a"].precision.score == pytest.approx(6 / 11)
+    assert found["b"].recall.score == pytest.approx(4 / 10)
+    assert found["c"].recall is None

@@ -51,7 +51,7 @@ def spotless() -> AuditReport:
 
 
 def test_every_check_is_found_by_its_file_name():
-    assert [name[:4] for name in names(DATA)] == [f"n{code}" for code in range(101, 127)]
+    assert [name[:4] for name in names(DATA)] == [f"n{code}" for code in range(101, 129)]
 
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "checks"
@@ -253,3 +253,27 @@ def test_rows_are_positions_in_the_file_even_past_unlabelled_ones():
 def test_n114_is_silent_about_rows_which_nothing_compares_with_names():
     rows = [{"a": i * 1.5, "b": i % 7, "c": i % 3, "label": i % 2} for i in range(60)]
     assert finding("N114", report(rows)) is None
+
+
+def marked(text: str, *words: str) -> dict[str, Any]:
+    return {"text": text, "entities": [[text.index(word), text.index(word) + len(word), "place"] for word in words]}
+
+
+def test_entities_that_cut_words_in_two_are_found():
+    rows = [marked(f"the road to London number {i}", "London" if i else "Lond") for i in range(20)]
+    found = fired("N127", report(rows))
+    assert found.rows == (0,)
+    assert "'the road to [Lond]on number 0'" in found.explanation
+
+
+def test_words_that_are_marked_in_most_places_and_not_in_others_are_found():
+    rows = [marked(f"the road to London number {i}", "London") for i in range(9)]
+    found = fired("N128", report([*rows, marked("a London bus and a road to Rome", "Rome"), marked("Londoners")]))
+    assert found.rows == (9,)
+    assert "'London' is marked 9 times and unmarked 1 time" in found.explanation
+
+
+def test_rare_labels_of_entities_are_found_and_files_of_equal_labels_are_alike():
+    rows = [marked(f"{i} roads lead to London", "London") for i in range(60)]
+    rare = {"text": "Anna drives", "entities": [[0, 4, "person"]]}
+    assert "'person'" in fired("N105", report([*rows, rare], rows[:30])).explanation

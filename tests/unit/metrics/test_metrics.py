@@ -32,6 +32,12 @@ def sample(kind):
         true = [row.reshape(5, 4).astype(np.uint8) for row in rng.integers(0, 200, (ROWS, 20))]
         back = [picture + rng.integers(0, 9, (5, 4), dtype=np.uint8) for picture in true]
         return true, Prediction(decoded=back, bits=rng.integers(8, 90, ROWS).astype(float)), Task(kind)
+    if kind == TaskKind.TAG:
+        task = Task(kind, ("x", "y", "z"))
+        chances = rng.random((ROWS, 3))
+        true = [tuple(np.array(task.labels)[row].tolist()) for row in rng.random((ROWS, 3)) < chances]
+        given = [tuple(np.array(task.labels)[row].tolist()) for row in chances >= 0.5]
+        return true, Prediction(labels=given, probabilities=chances.astype(np.float32)), task
     if kind == TaskKind.EXTRACT:
         true = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 2)) for _ in range(ROWS)]
         given = [tuple(Span(int(s), int(s) + 2, "X") for s in rng.integers(0, 3, 1)) for _ in range(ROWS)]

@@ -80,7 +80,7 @@ def test_the_goal_of_a_network_compares_with_the_shares():
     probabilities = np.concatenate([shares, np.zeros((5, 1), np.float32)], axis=1)
     labels = [TASK.labels[at] for at in shares.argmax(axis=1)]
     classes, _ = frozen.numbered(labels)
-    goal = goals.goal(TASK, labels, probabilities)
+    goal = goals.goal(TASK, labels, np.zeros((len(labels), 2)), probabilities=probabilities)
     learnt = distillation.softened(distillation.shares(TASK, classes, probabilities))
     np.testing.assert_array_equal(goal.targets, learnt)
     part = goal.part(np.array([3, 1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol, overload
@@ -19,10 +19,13 @@ from nshot.training.writing import instructed
 
 LABELS = frozenset({TaskKind.CLASSIFY})
 """The tasks that checks of labels are about."""
+SEVERAL = frozenset({TaskKind.TAG})
+"""The task in which a row may have several labels, or none."""
+ENTITIES = frozenset({TaskKind.EXTRACT})
 WRITING = frozenset({TaskKind.GENERATE})
 VALUES = frozenset({TaskKind.REGRESS})
 RARE = frozenset({TaskKind.DETECT})
-ANY = LABELS | WRITING | VALUES | RARE | {TaskKind.CLUSTER, TaskKind.COMPRESS}
+ANY = LABELS | SEVERAL | ENTITIES | WRITING | VALUES | RARE | {TaskKind.CLUSTER, TaskKind.COMPRESS}
 
 TEXTS = frozenset({"text", "conversation"})
 """The modalities that checks of texts are about."""
@@ -120,6 +123,12 @@ class Audit:
     def noun(self) -> str:
         """What an example is called."""
         return "input" if self.writes else self.modality
+
+    def labels(self) -> Iterator[tuple[int, str]]:
+        """Yield each label of each labelled row, with the row's position."""
+        for position, target in enumerate(self.targets):
+            for label in labels_of(self.train.task.kind, target):
+                yield position, label
 
     @property
     def aside(self) -> str:
@@ -316,6 +325,20 @@ def share(part: int, whole: int) -> str:
     """Return a share in words, such as ``2.4 %``."""
     percent = 100 * part / whole
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+
+
+def labels_of(kind: TaskKind, target: Any) -> Sequence[str]:
+    """Return the labels that a row has, by the kind of task; of entities each label once."""
+    if kind in ENTITIES:
+        return sorted({span.label for span in target})
+    return list(target) if kind in SEVERAL else [target]
+
+
+def named(target: str | tuple[str, ...]) -> str:
+    """Return a row's label, or labels, in quotes."""
+    if isinstance(target, str):
+        return f"'{target}'"
+    return " with ".join(f"'{label}'" for label in target) or "none"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

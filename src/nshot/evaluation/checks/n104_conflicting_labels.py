@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import EXAMPLES, LABELS, MOST_PAIRS, Audit
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, MOST_PAIRS, SEVERAL, Audit, named
 
 CODE = "N104"
 TITLE = "The same text with two labels"
-KINDS = LABELS
+KINDS = LABELS | SEVERAL
 MODALITIES = EXAMPLES
 
 
 def check(audit: Audit) -> Check | None:
     """Return the training rows whose normalised text carries more than one label."""
-    labels: dict[int, set[str]] = {}
+    labels: dict[int, set[Any]] = {}
     for text, label in zip(audit.exact.tolist(), audit.targets, strict=True):
         labels.setdefault(text, set()).add(label)
     torn = {text: sorted(names) for text, names in labels.items() if len(names) > 1}
@@ -21,7 +23,7 @@ def check(audit: Audit) -> Check | None:
         return None
     rows = [i for i, text in enumerate(audit.exact.tolist()) if text in torn]
     first = rows[0]
-    example = " and ".join(f"'{label}'" for label in torn[int(audit.exact[first])])
+    example = " and ".join(named(label) for label in torn[int(audit.exact[first])])
     positions: dict[int, list[int]] = {}
     for i in rows:
         positions.setdefault(int(audit.exact[i]), []).append(int(audit.train.positions[i]))

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections import Counter
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit, listed
+from nshot.evaluation.checks.facts import ENTITIES, EXAMPLES, LABELS, SEVERAL, Audit, listed
 
 CODE = "N105"
 TITLE = "Classes with very few rows"
-KINDS = LABELS
+KINDS = LABELS | SEVERAL | ENTITIES
 MODALITIES = EXAMPLES
 FEWEST = 5
 
 
 def check(audit: Audit) -> Check | None:
     """Return the labels with fewer than five rows; an error where no class could be split."""
-    counts = Counter(audit.targets)
+    counts = Counter(label for _, label in audit.labels())
     small = sorted((label for label in counts if counts[label] < FEWEST), key=lambda label: (counts[label], label))
     if not small:
         return None
-    rows = [i for i, label in enumerate(audit.targets) if counts[label] < FEWEST]
+    rows = list(dict.fromkeys(i for i, label in audit.labels() if counts[label] < FEWEST))
     hopeless = audit.test is None and max(counts.values()) == 1
     if hopeless:
         explanation = f"Each of the {len(small):,} labels has a single row, so nothing is left to test on."

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import LABELS, TEXTS, Audit, estimated_tokens, share
+from nshot.evaluation.checks.facts import LABELS, SEVERAL, TEXTS, Audit, estimated_tokens, share
 
 CODE = "N107"
 TITLE = "Texts longer than the model reads"
-KINDS = LABELS
+KINDS = LABELS | SEVERAL
 MODALITIES = TEXTS
 READ_TOKENS = 256
 MATTERS_FROM = 0.05

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from nshot.core import Check, Severity
-from nshot.evaluation.checks.facts import ANY, EXAMPLES, TEXTS, Audit
+from nshot.evaluation.checks.facts import ANY, EXAMPLES, TEXTS, Audit, labels_of
 
 CODE = "N109"
 TITLE = "The test is no sample of the same thing"
@@ -62,10 +62,16 @@ def _label_shift(audit: Audit) -> tuple[str, float, float, float] | None:
     if audit.test is None:
         return None
     labels = audit.train.task.labels
-    sides = (Counter(audit.targets), Counter(audit.test.dataset.labelled_targets()))
+    kind = audit.train.task.kind
+    sides = [
+        Counter(label for target in targets for label in labels_of(kind, target))
+        for targets in (audit.targets, audit.test.dataset.labelled_targets())
+    ]
     table = np.array([[side[label] for label in labels] for side in sides], float)
     table = table[:, table.sum(axis=0) > 0]
     shares = np.array([[side[label] for label in labels] for side in sides], float)
+    if not shares.any(axis=1).all():
+        return None  # no entity in one of the files
     shares /= shares.sum(axis=1, keepdims=True)
     distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
     if distance < LABEL_SHIFT or chi2_contingency(table).pvalue > LARGEST_P:

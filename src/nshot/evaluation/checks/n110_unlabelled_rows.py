@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import EXAMPLES, LABELS, MOST_ROWS, VALUES, Audit
+from nshot.evaluation.checks.facts import ENTITIES, EXAMPLES, LABELS, MOST_ROWS, SEVERAL, VALUES, Audit
 
 CODE = "N110"
 TITLE = "Rows without a label"
-KINDS = LABELS | VALUES
+KINDS = LABELS | SEVERAL | ENTITIES | VALUES
 MODALITIES = EXAMPLES
 
 

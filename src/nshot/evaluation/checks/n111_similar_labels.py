@@ -6,11 +6,11 @@ import re
 from collections import Counter
 
 from nshot.core import Check, Severity, counted
-from nshot.evaluation.checks.facts import EXAMPLES, LABELS, Audit
+from nshot.evaluation.checks.facts import EXAMPLES, LABELS, SEVERAL, Audit
 
 CODE = "N111"
 TITLE = "Labels written in several ways"
-KINDS = LABELS
+KINDS = LABELS | SEVERAL
 MODALITIES = EXAMPLES
 _SEPARATORS = re.compile(r"[\s_\-./]+")
 
@@ -23,7 +23,7 @@ def check(audit: Audit) -> Check | None:
     clashes = [labels for labels in written.values() if len(labels) > 1]
     if not clashes:
         return None
-    counts = Counter(audit.targets)
+    counts = Counter(label for _, label in audit.labels())
     rarer = {label for labels in clashes for label in labels if label != max(labels, key=lambda name: counts[name])}
     shown = "; ".join(" and ".join(f"'{label}' ({counts[label]:,})" for label in labels) for labels in clashes[:5])
     return Check(
@@ -32,7 +32,7 @@ def check(audit: Audit) -> Check | None:
         severity=Severity.ISSUE,
         explanation=f"{counted(len(clashes), 'label is', 'labels are')} written in several ways: {shown}.",
         advice="Write each label in one way; as it is, they count as different classes.",
-        rows=audit.rows(i for i, label in enumerate(audit.targets) if label in rarer),
+        rows=audit.rows(i for i, label in audit.labels() if label in rarer),
         count=len(clashes),
         details={"labels": clashes},
     )

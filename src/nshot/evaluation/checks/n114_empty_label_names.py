@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from nshot.core import Check, Severity
 from nshot.data.recognition import says_nothing
-from nshot.evaluation.checks.facts import IMAGES, LABELS, TEXTS, Audit, listed
+from nshot.evaluation.checks.facts import IMAGES, LABELS, SEVERAL, TEXTS, Audit, listed
 
 CODE = "N114"
 TITLE = "Label names say nothing"
-KINDS = LABELS
+KINDS = LABELS | SEVERAL
 MODALITIES = TEXTS | IMAGES  # nothing reads both the columns of a table and the names of labels
 
 
