@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nshot.core import ASSISTANT, DataError, Dataset, Example, OptionError, Task, TaskKind, closest, counted, listed
 from nshot.data import forms, recognition, spans, tags
-from nshot.data.conll import DOCUMENT
+from nshot.data.conll import DOCUMENT, ENTITIES, TEXT
 from nshot.data.conversations import ArrowConversations, Form, FormProblem, last_role, look_at
 from nshot.data.images import ImageFiles
 from nshot.data.options import ReadOptions
@@ -209,7 +209,9 @@ def _recognised_table(
     facts = {column: _facts(table, column) for column in columns}
     if trained.columns and not is_named:
         return _known_rows(opened, table, facts, trained, named)
-    entities = spans.span_columns(table, named, name)
+    # A file of tags is one of entities even where no token has one, which is said then.
+    is_tagged = opened.format == "conll" and named.task in {None, "extract"} and not (named.label or named.columns)
+    entities = spans.SpanColumns(TEXT, ENTITIES) if is_tagged else spans.span_columns(table, named, name)
     if entities is not None:
         return _entities(opened, table, entities, named)
     form = None if named.columns else _form(facts, rows, name, named)
