@@ -68,7 +68,7 @@ def test_a_line_without_a_tag_is_named(tmp_path) -> None:
 def test_a_file_whose_tags_mark_nothing_is_refused_as_one_of_entities(tmp_path) -> None:
     path = tmp_path / "train.conll"
     path.write_text("Rome O\nfell O\n\nit O\nfell O\n")
-    with pytest.raises(DataError, match="None of the 2 rows of train.conll has an entity"):
+    with pytest.raises(DataError, match=r"None of the 2 rows of train\.conll has an entity"):
         read(path)
 
 
