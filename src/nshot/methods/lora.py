@@ -116,12 +116,12 @@ class Lora(TrainingOptions, Method):
             )
             return supervised.with_head(tuned.reader(task, encoder), start)
 
+        rate = self.learning_rate * min(1.0, len(train) / _FULL_RATE_FROM)
         if task.kind is TaskKind.EXTRACT:
-            found = tuned.fit(train, source, build, self, self.learning_rate, context)
+            found = tuned.fit(train, source, build, self, rate, context)
             config, tensors = adapters.adapter_state(found.encoder)
             return found.predictor(source.ref, self._merged(source, tensors), tensors, adapter=config)
         labelled = supervised.Labelled.of(task, train, source, pool=pool)
-        rate = self.learning_rate * min(1.0, len(train) / _FULL_RATE_FROM)
         trained = supervised.fit(labelled, build, self, rate, context)
         config, tensors = adapters.adapter_state(trained.network.encoder)
         return self._predictor(task, source, trained.state(source.ref, tensors, adapter=config))
