@@ -91,9 +91,10 @@ def _parts(task: Task, predictor: Predictor, method: str) -> tuple[TextEncoder, 
         UnsupportedError: It is a model of another form.
     """
     if task.kind not in _ANSWERS:
+        elsewhere = "--to huggingface or --to gguf" if task.kind is TaskKind.GENERATE else "nshot serve"
         raise UnsupportedError(
             f"ONNX is for models that answer a label, a number or an anomaly score, and {method} was fitted for the "
-            f"task '{task.kind}'. A model that writes goes to other programs with --to huggingface or --to gguf."
+            f"task '{task.kind}'. For other programs use {elsewhere}."
         )
     if not isinstance(predictor, ReadsOut):
         raise UnsupportedError(
