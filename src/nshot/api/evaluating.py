@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +35,7 @@ from nshot.core import (
 )
 from nshot.data.options import ReadOptions, as_names
 from nshot.evaluation.by_label import LabelScore, by_entity_label, by_label, by_several_labels, confusions
+from nshot.evaluation.checks.facts import labels_of
 from nshot.evaluation.comparison import independent_difference, paired_difference
 from nshot.evaluation.intervals import Block, Estimate, estimate
 from nshot.metrics import Array, Metric
@@ -285,9 +285,7 @@ def _read(models: Sequence[_Entrant], data: Any, options: EvaluateOptions) -> _R
 
 def _labels(targets: Sequence[Any], kind: TaskKind) -> Sequence[str]:
     """Return every label of every row, one after the other."""
-    if kind == TaskKind.EXTRACT:
-        return [label for spans in targets for label in sorted({span.label for span in spans})]
-    return list(chain.from_iterable(targets)) if kind == TaskKind.TAG else targets
+    return [label for target in targets for label in labels_of(kind, target)]
 
 
 def _reading(options: EvaluateOptions, task: Task) -> ReadOptions:

@@ -138,7 +138,7 @@ def _fields(line: str) -> list[str]:
 
 def _is_aside(line: str) -> bool:
     """Return whether a line is no token: the beginning of a document, or a remark such as ``# sent_id = 1``."""
-    if line.startswith(_NEW_DOCUMENT):
-        return True
+    if not line.startswith("#"):
+        return line.startswith(_NEW_DOCUMENT)
     fields = _fields(line)
-    return line.startswith("#") and (len(fields) < 2 or not is_tag(fields[-1]))
+    return len(fields) < 2 or not is_tag(fields[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,22 +63,7 @@ def by_label(codes: NDArray[np.int64], groups: NDArray[np.int64], task: Task) ->
         task: Its labels are the ones that are counted.
     """
     truth, answer = codes[:, 0], codes[:, 1]
-    right = (truth == answer).astype(np.float64)[:, None]
-    rows = np.arange(len(codes))
-    whole = Block(0, 0, rows, right, groups)
-
-    def share(positions: NDArray[np.int64]) -> Estimate | None:
-        if not len(positions):
-            return None
-        return estimate([whole.take(positions)], metrics.get("accuracy"), rho=None, target="this model")
-
-    found = []
-    for i, label in enumerate(task.labels):
-        having, given = np.flatnonzero(truth == i), np.flatnonzero(answer == i)
-        if len(having) or len(given):
-            hits = int(right[having].sum())
-            found.append(LabelScore(label, len(having), len(given), hits, share(having), share(given)))
-    return sorted(found, key=lambda score: (score.f1, -score.rows))
+    return _of_labels(((truth == i, answer == i) for i in range(len(task.labels))), groups, task)
 
 
 def by_several_labels(
@@ -91,18 +77,25 @@ def by_several_labels(
         groups: As in `by_label`.
         task: Likewise.
     """
-    rows = np.arange(len(true))
+    k = len(task.labels)
+    return _of_labels(zip(true.T[:k], answered.T[:k], strict=True), groups, task)
+
+
+def _of_labels(
+    masks: Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]], groups: NDArray[np.int64], task: Task
+) -> list[LabelScore]:
+    """Return the scores of labels, given for each of the task which rows have it, and which were given it."""
+    rows = np.arange(len(groups))
 
     def share(among: NDArray[np.bool_], hits: NDArray[np.bool_]) -> Estimate | None:
         positions = np.flatnonzero(among)
         if not len(positions):
             return None
         right = Block(0, 0, rows, hits[:, None].astype(np.float64), groups).take(positions)
-        return estimate([right], metrics.get("subset_accuracy"), rho=None, target="this model")
+        return estimate([right], metrics.get("accuracy"), rho=None, target="this model")
 
     found = []
-    for i, label in enumerate(task.labels):
-        having, given = true[:, i], answered[:, i]
+    for label, (having, given) in zip(task.labels, masks, strict=True):
         if having.any() or given.any():
             hits = having & given
             counts = int(having.sum()), int(given.sum()), int(hits.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -214,15 +214,11 @@ class Neighbours:
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import products
 
         asked = frozen.directions(self.backbone, examples)
-        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
-        shares = [np.zeros((0, len(self.classes)))]
-        for start in range(0, len(asked), step):
-            nearest = _nearest(products(asked[start : start + step], self.vectors), self.codes, self.number)
-            shares.append(nearest.shares(self.number, self.sharpness, len(self.classes)))
-        return frozen.answers(self.task, self.classes, np.concatenate(shares))
+        blocks = _in_blocks(asked, self.vectors, self.codes, self.number)
+        shares = [nearest.shares(self.number, self.sharpness, len(self.classes)) for nearest in blocks]
+        return frozen.answers(self.task, self.classes, np.concatenate([np.zeros((0, len(self.classes))), *shares]))
 
     def state(self) -> State:
         """Return vectors, classes, what was chosen and the reference of the backbone."""
@@ -277,16 +273,13 @@ class TagNeighbours:
         import numpy as np
 
         from nshot.training import frozen, tagging
-        from nshot.training.rowwise import products
 
         asked = frozen.directions(self.backbone, examples)
-        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
         rows = np.arange(len(self.vectors))
-        shares = [np.zeros((0, len(self.names)))]
-        for start in range(0, len(asked), step):
-            nearest = _nearest(products(asked[start : start + step], self.vectors), rows, self.number)
-            shares.append(nearest.shares_with(self.marks, self.number, self.sharpness))
-        return tagging.answers(self.task, self.names, np.concatenate(shares), self.limits)
+        blocks = _in_blocks(asked, self.vectors, rows, self.number)
+        shares = [nearest.shares_with(self.marks, self.number, self.sharpness) for nearest in blocks]
+        every = np.concatenate([np.zeros((0, len(self.names))), *shares])
+        return tagging.answers(self.task, self.names, every, self.limits)
 
     def state(self) -> State:
         """Return vectors, labels, what was chosen and the reference of the backbone."""
@@ -343,16 +336,11 @@ class ValueNeighbours:
         import numpy as np
 
         from nshot.training import frozen
-        from nshot.training.rowwise import products
 
         asked = frozen.embed(self.backbone, examples)
-        shifts = _shifts(self.vectors)
-        step = max(1, _BLOCK_ELEMENTS // len(self.vectors))
-        means = [np.zeros(0)]
-        for start in range(0, len(asked), step):
-            nearness = products(asked[start : start + step], self.vectors, shifts)
-            means.append(_nearest(nearness, self.values, self.number).means(self.number, self.sharpness))
-        return self.scale.answers(np.concatenate(means))
+        blocks = _in_blocks(asked, self.vectors, self.values, self.number, _shifts(self.vectors))
+        means = [nearest.means(self.number, self.sharpness) for nearest in blocks]
+        return self.scale.answers(np.concatenate([np.zeros(0), *means]))
 
     def state(self) -> State:
         """Return vectors, values, what was chosen and the reference of the backbone."""
@@ -430,6 +418,17 @@ class _Nearest:
         allowed = np.isfinite(cosines)
         behind = np.where(allowed, cosines, 0.0) - np.where(allowed, cosines[:, :1], 0.0)
         return np.asarray(np.exp(sharpness * behind) * allowed)
+
+
+def _in_blocks(
+    asked: Array, vectors: Array, items: Array, number: int, shifts: Array | None = None
+) -> Iterator[_Nearest]:
+    """Yield the nearest of `vectors` to some of the rows asked for at a time, so that few products are held at once."""
+    from nshot.training.rowwise import products
+
+    step = max(1, _BLOCK_ELEMENTS // len(vectors))
+    for start in range(0, len(asked), step):
+        yield _nearest(products(asked[start : start + step], vectors, shifts), items, number)
 
 
 def _nearest(cosines: Array, items: Array, number: int) -> _Nearest:
